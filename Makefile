@@ -1,0 +1,67 @@
+# `make demo` shows it, `make test` proves it, `make install` leaves .venv/bin/driftgate ready.
+# Everything is installed into .venv (and .venv/triton for the embedded Triton); nothing outside the checkout.
+
+PYTHON ?= python3
+BIN := .venv/bin
+export UV_CACHE_DIR ?= $(CURDIR)/.venv/uv-cache
+export UV_LINK_MODE ?= hardlink
+UV := $(BIN)/uv
+
+.PHONY: install demo test check lint types format lock clean
+
+install: .venv/.runtime .venv/.triton
+
+demo: install
+	$(BIN)/driftgate demo
+
+test: install .venv/.dev check
+	$(BIN)/python -m pytest
+
+check: lint types
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.dev
+	$(BIN)/mypy
+
+format: .venv/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Rewrites the lock files from pyproject.toml and requirements/triton.in.
+lock: $(UV)
+	$(UV) pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header -o requirements/runtime.lock
+	$(UV) pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header -c requirements/runtime.lock -o requirements/dev.lock
+
+	$(UV) pip compile -q requirements/triton.in --no-deps --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header -o requirements/triton.lock
+	$(UV) pip compile -q requirements/uv.in --universal --generate-hashes --no-emit-index-url --no-header \
+		-o requirements/uv.lock
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(UV): requirements/uv.lock
+	$(PYTHON) -c 'import sys; sys.exit("driftgate needs Python 3.11 or newer: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock
+	touch $@
+
+.venv/.runtime: $(UV) requirements/runtime.lock pyproject.toml
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/runtime.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@
+
+.venv/.dev: .venv/.runtime requirements/dev.lock
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.lock
+	touch $@
+
+# The embedded Triton needs numpy < 2, so it gets a small environment of its own.
+.venv/.triton: $(UV) requirements/triton.lock
+	$(UV) venv --quiet --allow-existing --python $(BIN)/python .venv/triton
+	$(UV) pip install --quiet --python .venv/triton/bin/python --no-deps --require-hashes -r requirements/triton.lock
+	touch $@

@@ -1,0 +1,1 @@
+"""The monitor: scores mirrored exchanges, folds them into sketches and judges them against a baseline."""

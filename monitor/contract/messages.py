@@ -1,0 +1,67 @@
+"""From a list of chat messages to the text that is judged.
+
+The prompt of a conversation is its last user turn: what the model was asked now. What came before is counted
+(`turns`, `context_chars`) and the system prompt is reduced to a short hash, so that its change is visible.
+Shapes follow the OpenAI chat completions and responses references: content is a string or a list of typed parts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+_TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
+_SYSTEM_ROLES = frozenset({"system", "developer"})
+
+
+class Conversation(NamedTuple):
+    """What the judged text keeps of a conversation."""
+
+    prompt: str
+    turns: int
+    context_chars: int
+    system_id: str
+
+
+def content_text(content: Any) -> str:
+    """Return the text of a message's content; a part that is not text becomes its type in brackets."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    return "\n".join(text for part in content if (text := _part_text(part)))
+
+
+def _part_text(part: Any) -> str:
+    if isinstance(part, str):
+        return part
+    if not isinstance(part, dict):
+        return ""
+    if part.get("type", "text") in _TEXT_PARTS:
+        text = part.get("text")
+        return text if isinstance(text, str) else ""
+    return f"[{part.get('type')}]"
+
+
+def short_hash(text: str) -> str:
+    """Return 12 hexadecimal digits that identify a text without revealing it (BLAKE2b)."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
+
+
+def read_conversation(messages: Sequence[Any], instructions: str = "") -> Conversation:
+    """Reduce chat messages (dicts with `role` and `content`) to what is judged. Malformed items are ignored."""
+    system, turns, prompt, chars = [instructions] if instructions else [], 0, "", len(instructions)
+    for message in messages:
+        if not isinstance(message, dict):
+            continue
+        text = content_text(message.get("content"))
+        chars += len(text)
+        role = message.get("role", "user")
+        if role in _SYSTEM_ROLES:
+            system.append(text)
+        else:
+            turns += 1
+            if role == "user" and text:
+                prompt = text
+    return Conversation(prompt, max(0, turns - 1), chars, short_hash("\n".join(system)) if system else "")

@@ -1,0 +1,158 @@
+"""The verdict: the judgement of one (route, arm) now, with everything needed to explain it.
+
+The order of `Tier` is the order of concern. `learning` and `blind` are not on that scale: they say that no
+judgement is possible, and are never reported as `ok`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+import msgspec
+
+
+class Tier(StrEnum):
+    """The judgement in one word."""
+
+    LEARNING = "learning"
+    BLIND = "blind"
+    OK = "ok"
+    IMPROVED = "improved"
+    MINOR = "minor"
+    CRITICAL = "critical"
+
+    @property
+    def concern(self) -> int:
+        """Rank for taking the worst of several signals: ok 0, improved 1, minor 2, critical 3."""
+        return _CONCERN[self]
+
+
+_CONCERN = {Tier.LEARNING: 0, Tier.BLIND: 0, Tier.OK: 0, Tier.IMPROVED: 1, Tier.MINOR: 2, Tier.CRITICAL: 3}
+
+
+class Direction(StrEnum):
+    """Whether the change is for the worse or the better, as far as the signals can tell."""
+
+    DEGRADED = "degraded"
+    IMPROVED = "improved"
+    NEUTRAL = "neutral"
+
+
+class Cause(StrEnum):
+    """What changed: who asks, who answers, how well it was recorded, or who scores."""
+
+    TRAFFIC = "traffic"
+    MODEL = "model"
+    DATA_QUALITY = "data_quality"
+    SCORER = "scorer"
+    NONE = "none"
+    UNCERTAIN = "uncertain"
+
+
+Interval = tuple[float, float]
+
+
+class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One number compared with the baseline, and its evidence.
+
+    `value` is in the signal's own unit (`unit`); `null_mean` and `null_high` are what a window of this size shows
+    without any drift (mean and 99.9 % point). `effect` is what the tier's threshold is compared with: the native
+    effect (JS, share, relative reward change) or a standardised one. `interval` covers the effect at 95 %.
+    `p_value` is of a single look, `e_value` is valid under continuous looking (Grünwald et al. 2024).
+    """
+
+    value: float
+    tier: Tier
+    unit: str = ""
+    null_mean: float | None = None
+    null_high: float | None = None
+    baseline_mean: float | None = None
+    window_mean: float | None = None
+    p_value: float | None = None
+    e_value: float | None = None
+    effect: float | None = None
+    interval: Interval | None = None
+    note: str = ""
+
+
+class Exemplar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A redacted excerpt that shows what a reason is about."""
+
+    id: str
+    prompt: str
+    response: str | None = None
+
+
+class Shift(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A part of the traffic or of the answers that moved, in words: a cluster or a style feature."""
+
+    kind: str  # "prompt_cluster" | "new_cluster" | "response_cluster" | "style"
+    name: str
+    baseline: float
+    window: float
+    interval: Interval | None = None
+    terms: tuple[str, ...] = ()
+    exemplars: tuple[Exemplar, ...] = ()
+
+
+class Attribution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The reward change split into its parts, each in reward units.
+
+    `mix`: the questions changed. `behaviour`: the same questions are answered differently. `unsupported`: questions
+    the baseline never saw, for which nothing can be attributed.
+    """
+
+    mix: float
+    behaviour: float
+    unsupported: float
+    intervals: dict[str, Interval] = msgspec.field(default_factory=dict)
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far learning a baseline has come, in exchanges."""
+
+    have: int
+    need: int
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The judgement of one (route, arm).
+
+    `drifted` is the evidence alone, whatever the size of the effect; `tier` needs both. `since` is the estimated
+    onset (epoch seconds). `n` counts exchanges: `baseline` and `window`. `time` is when it was decided.
+    """
+
+    route: str
+    arm: str
+    tier: Tier
+    time: float
+    drifted: bool = False
+    direction: Direction = Direction.NEUTRAL
+    cause: Cause = Cause.NONE
+    n: dict[str, int] = msgspec.field(default_factory=dict)
+    since: float | None = None
+    baseline: str | None = None
+    # One sentence for the person on call.
+    headline: str = ""
+    reasons: tuple[str, ...] = ()
+    # What this many exchanges can and cannot show, and other honest limits.
+    caveats: tuple[str, ...] = ()
+    signals: dict[str, Signal] = msgspec.field(default_factory=dict)
+    attribution: Attribution | None = None
+    shifts: tuple[Shift, ...] = ()
+    progress: Progress | None = None
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(list[Verdict])
+
+
+def encode_verdicts(verdicts: Sequence[Verdict]) -> bytes:
+    """Encode verdicts for the bus (msgpack)."""
+    return _encoder.encode(verdicts)
+
+
+def decode_verdicts(payload: bytes) -> list[Verdict]:
+    """Decode verdicts from the bus. Raises msgspec.DecodeError when the payload is damaged."""
+    return _decoder.decode(payload)
