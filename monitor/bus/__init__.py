@@ -7,7 +7,7 @@ transaction as what it made of the batch has therefore read the batch exactly on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from monitor.contract import Exchange, Verdict
@@ -59,6 +59,9 @@ class Bus(Protocol):
 
     def trim(self, now: float) -> int:
         """Apply the retention; return how many unread exchanges were lost to it."""
+
+    def kept(self, since: float, until: float) -> Iterator[list[Exchange]]:
+        """Read again what the retention has left of the batches committed in [since, until); leases nothing."""
 
     def put_verdicts(self, verdicts: Sequence[Verdict]) -> None:
         """Replace the published verdicts."""

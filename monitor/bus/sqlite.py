@@ -1,0 +1,195 @@
+"""The bus in one SQLite file: several producer and several reader processes on one machine.
+
+Law of this file: each method is one short transaction; encoding and decoding happen outside of it. A batch is
+committed, leased and acknowledged as a whole, and stays in the file after its acknowledgement until the retention
+removes it, so that a baseline can be made from a period that has passed. A payload that cannot be decoded is set
+aside, counted and never served again; one written by a newer driftgate waits for a reader that understands it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from monitor.bus import Batch, BusError, BusStats
+from monitor.bus.sqlite_file import open_file, translated, writing
+from monitor.bus.sqlite_rows import ACKNOWLEDGED, DAMAGED, Change, count, remove_beyond, remove_older, settle
+from monitor.contract import (
+    SCHEMA_VERSION,
+    Exchange,
+    Verdict,
+    decode_exchanges,
+    decode_verdicts,
+    encode_exchanges,
+    encode_verdicts,
+)
+
+_FREE = "FROM batches WHERE state = 0 AND lease_until <= ? AND encoding <= ?"
+
+
+class SqliteBus:
+    """A bus file. One object belongs to one process and is used by one thread at a time."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        retention_s: float = 72 * 3600.0,
+        retention_bytes: int = 4 * 1024**3,
+        busy_s: float = 5.0,
+    ) -> None:
+        self._path = path
+        self._retention_s = retention_s
+        self._retention_bytes = retention_bytes
+        self._connection = open_file(path, busy_s)
+
+    def publish(self, producer: str, exchanges: Sequence[Exchange], now: float) -> int:
+        """Commit a batch durably and return its id; make room for it first where the file is full.
+
+        Raises BusError (then nothing was committed) and ValueError for an empty batch.
+        """
+        if not exchanges:
+            raise ValueError("a batch needs at least one exchange")
+        payload = encode_exchanges(exchanges)
+        n, size = len(exchanges), len(payload)
+        with translated(self._path), writing(self._connection):
+            row = (producer, n, size, now, SCHEMA_VERSION)
+            batch_id = self._connection.execute(
+                "INSERT INTO batches (producer, n, bytes, created, encoding) VALUES (?, ?, ?, ?, ?)", row
+            ).lastrowid
+            assert batch_id is not None  # noqa: S101 - an INSERT always has one; for the type checker
+            self._connection.execute("INSERT INTO payloads VALUES (?, ?)", (batch_id, payload))
+            self._connection.execute(
+                "INSERT INTO producers VALUES (?, ?)"
+                " ON CONFLICT (producer) DO UPDATE SET published = published + excluded.published",
+                (producer, n),
+            )
+            change = Change(published=n, waiting=n, waiting_bytes=size, kept_bytes=size)
+            count(self._connection, change)
+            remove_beyond(self._connection, self._retention_bytes, now, keep=batch_id)
+        return batch_id
+
+    def published_by(self, producer: str) -> int:
+        """Count the exchanges that this producer has committed, ever."""
+        found = self._row("SELECT published FROM producers WHERE producer = ?", (producer,))
+        return int(found[0]) if found else 0
+
+    def fetch(self, reader: str, limit: int, now: float, lease_s: float = 60.0) -> list[Batch]:
+        """Lease the oldest free batches, about `limit` exchanges of them (one batch at least)."""
+        if self._row(f"SELECT 1 {_FREE} LIMIT 1", (now, SCHEMA_VERSION)) is None:
+            return []  # idle readers do not take the write lock
+        with translated(self._path), writing(self._connection):
+            leased = self._lease(reader, limit, now, now + lease_s)
+        return self._decode(leased)
+
+    def _lease(self, reader: str, limit: int, now: float, until: float) -> list[tuple[int, bytes]]:
+        taken: list[int] = []
+        total = 0
+        free = f"SELECT id, n {_FREE} ORDER BY id"
+        for batch_id, n in self._connection.execute(free, (now, SCHEMA_VERSION)):
+            if taken and total + n > limit:
+                break
+            taken.append(batch_id)
+            total += n
+        self._connection.executemany(
+            "UPDATE batches SET reader = ?, lease_until = ? WHERE id = ?",
+            [(reader, until, batch_id) for batch_id in taken],
+        )
+        return [(batch_id, self._payload(batch_id)) for batch_id in taken]
+
+    def _payload(self, batch_id: int) -> bytes:
+        found = self._connection.execute("SELECT body FROM payloads WHERE batch = ?", (batch_id,)).fetchone()
+        return bytes(found[0]) if found else b""
+
+    def _decode(self, leased: Sequence[tuple[int, bytes]]) -> list[Batch]:
+        batches, broken = [], []
+        for batch_id, payload in leased:
+            try:
+                batches.append(Batch(batch_id, decode_exchanges(payload)))
+            except msgspec.DecodeError:
+                broken.append(batch_id)
+        if broken:
+            with translated(self._path), writing(self._connection):
+                settle(self._connection, broken, DAMAGED)
+        return batches
+
+    def ack(self, batch_ids: Sequence[int]) -> None:
+        """Declare batches done. Acknowledging twice is harmless."""
+        if batch_ids:
+            with translated(self._path), writing(self._connection):
+                settle(self._connection, batch_ids, ACKNOWLEDGED)
+
+    def release(self, reader: str) -> None:
+        """Free what this reader has leased and not acknowledged."""
+        with translated(self._path), writing(self._connection):
+            self._connection.execute(
+                "UPDATE batches SET lease_until = 0 WHERE state = 0 AND reader = ? AND lease_until > 0",
+                (reader,),
+            )
+
+    def trim(self, now: float) -> int:
+        """Apply the retention in short transactions; return how many unread exchanges were lost to it."""
+        lost, removed = 0, 1
+        while removed:
+            with translated(self._path), writing(self._connection):
+                old, old_lost = remove_older(self._connection, now - self._retention_s, now)
+                big, big_lost = remove_beyond(self._connection, self._retention_bytes, now)
+            removed, lost = old + big, lost + old_lost + big_lost
+        return lost
+
+    def kept(self, since: float, until: float) -> Iterator[list[Exchange]]:
+        """Read again what is still in the file of the batches committed in [since, until); leases nothing."""
+        last = 0
+        period = "SELECT id FROM batches WHERE id > ? AND created >= ? AND created < ? AND state != 2 ORDER BY id LIMIT 1"
+        while found := self._row(period, (last, since, until)):
+            last = int(found[0])
+            with translated(self._path):
+                payload = self._payload(last)
+            try:
+                yield decode_exchanges(payload)
+            except msgspec.DecodeError:
+                continue  # `fetch` is the one that counts it; a removed batch is simply not there any more
+
+    def put_verdicts(self, verdicts: Sequence[Verdict]) -> None:
+        """Replace the published verdicts."""
+        payload = encode_verdicts(verdicts)
+        with translated(self._path), writing(self._connection):
+            self._connection.execute("UPDATE verdicts SET version = version + 1, payload = ?", (payload,))
+
+    def verdicts(self) -> tuple[int, list[Verdict]]:
+        """Return the published verdicts and their version. Raises BusError where they cannot be read."""
+        version, payload = self._one("SELECT version, payload FROM verdicts")
+        try:
+            return int(version), decode_verdicts(payload)
+        except msgspec.DecodeError as error:
+            raise BusError(f"{self._path}: the published verdicts cannot be read ({error})") from error
+
+    def verdict_version(self) -> int:
+        """Return that version alone."""
+        return int(self._one("SELECT version FROM verdicts")[0])
+
+    def stats(self) -> BusStats:
+        """Collect the counters; the cost does not grow with the file."""
+        row = self._one(
+            "SELECT published, acknowledged, expired, damaged, waiting, waiting_bytes,"
+            " (SELECT min(created) FROM batches WHERE state = 0) FROM counters"
+        )
+        return BusStats(*row)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def _row(self, query: str, values: tuple[object, ...] = ()) -> tuple[Any, ...] | None:
+        with translated(self._path):
+            found: tuple[Any, ...] | None = self._connection.execute(query, values).fetchone()
+        return found
+
+    def _one(self, query: str) -> tuple[Any, ...]:
+        found = self._row(query)
+        if found is None:
+            raise BusError(f"{self._path}: a row that every bus file has is missing")
+        return found
