@@ -1,0 +1,9 @@
+"""The monitor's commands: serve, judge offline, manage baselines, ask for the status.
+
+Law of this package: a command turns flags into values, calls what does the work and renders what comes back. It
+imports its work inside the function, because the command line must answer `--help` without numpy.
+"""
+
+from monitor.commands.serve import app
+
+__all__ = ["app"]

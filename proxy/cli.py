@@ -1,0 +1,29 @@
+"""The proxy's commands.
+
+Law of this file: flags in, exit status out. A command imports its work inside the function, so that the command
+line answers `--help` without a web server.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from monitor.contract.command import Settings, with_settings
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
+
+_ENDS = "Exit status: 0 after SIGINT or SIGTERM, 1 when it cannot run on, 2 when the configuration is wrong."
+
+
+@app.command("proxy", epilog=_ENDS)
+@with_settings
+def proxy(settings: Settings) -> int:
+    """Forward clients' traffic to the model, unchanged, and mirror every exchange to the bus.
+
+    Needs nothing else to serve: with the monitor, the bus or Triton down it forwards on and counts what it could
+    not mirror. SIGTERM lets running responses finish (`proxy.drain_s`).
+    """
+    config = settings.load()
+    from proxy.server import run_proxy
+
+    return run_proxy(config)
