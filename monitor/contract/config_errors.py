@@ -32,7 +32,7 @@ def explain(message: str, data: dict[str, Any], root: type[msgspec.Struct]) -> s
     if unknown := _UNKNOWN.search(what):
         return _unknown_key(key, unknown["field"], data, root)
     value = "a secret" if key.rpartition(".")[2] in SECRET_KEYS else shown(value_at(data, key))
-    own_words = not what.startswith(("Expected `", "Invalid enum value"))
+    own_words = ", got `" not in what and not what.startswith("Invalid enum value")
     right = what[0].lower() + what[1:] if own_words else f"expected {in_words(type_at(root, key))}"
     return f"{key or 'top level'}: got {value}; {right}"
 
