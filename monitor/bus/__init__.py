@@ -42,6 +42,10 @@ class BusError(RuntimeError):
 class Bus(Protocol):
     """Exchanges in, verdicts out. Implementations are synchronous and belong to one thread."""
 
+    @property
+    def identity(self) -> str:
+        """Name of this very bus, made with it: batch ids mean something only together with it."""
+
     def publish(self, producer: str, exchanges: Sequence[Exchange], now: float) -> int:
         """Commit a batch durably and return its id. Raises BusError; then nothing was committed."""
 

@@ -6,6 +6,7 @@ for one process, and nothing of it survives that process.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ class MemoryBus:
     """Exchanges in, verdicts out, within one process."""
 
     def __init__(self, *, retention_s: float = 72 * 3600.0, retention_bytes: int = 1024**3) -> None:
+        self.identity = uuid.uuid4().hex
         self._retention_s = retention_s
         self._retention_bytes = retention_bytes
         self._batches: dict[int, _Kept] = {}

@@ -16,7 +16,16 @@ import msgspec
 
 from monitor.bus import Batch, BusError, BusStats
 from monitor.bus.sqlite_file import open_file, translated, writing
-from monitor.bus.sqlite_rows import ACKNOWLEDGED, DAMAGED, Change, count, remove_beyond, remove_older, settle
+from monitor.bus.sqlite_rows import (
+    ACKNOWLEDGED,
+    DAMAGED,
+    Change,
+    count,
+    payload,
+    remove_beyond,
+    remove_older,
+    settle,
+)
 from monitor.contract import (
     SCHEMA_VERSION,
     Exchange,
@@ -45,6 +54,7 @@ class SqliteBus:
         self._retention_s = retention_s
         self._retention_bytes = retention_bytes
         self._connection = open_file(path, busy_s)
+        self.identity = str(self._one("SELECT identity FROM bus_schema")[0])
 
     def publish(self, producer: str, exchanges: Sequence[Exchange], now: float) -> int:
         """Commit a batch durably and return its id; make room for it first where the file is full.
@@ -53,15 +63,15 @@ class SqliteBus:
         """
         if not exchanges:
             raise ValueError("a batch needs at least one exchange")
-        payload = encode_exchanges(exchanges)
-        n, size = len(exchanges), len(payload)
+        body = encode_exchanges(exchanges)
+        n, size = len(exchanges), len(body)
         with translated(self._path), writing(self._connection):
             row = (producer, n, size, now, SCHEMA_VERSION)
             batch_id = self._connection.execute(
                 "INSERT INTO batches (producer, n, bytes, created, encoding) VALUES (?, ?, ?, ?, ?)", row
             ).lastrowid
             assert batch_id is not None  # noqa: S101 - an INSERT always has one; for the type checker
-            self._connection.execute("INSERT INTO payloads VALUES (?, ?)", (batch_id, payload))
+            self._connection.execute("INSERT INTO payloads VALUES (?, ?)", (batch_id, body))
             self._connection.execute(
                 "INSERT INTO producers VALUES (?, ?)"
                 " ON CONFLICT (producer) DO UPDATE SET published = published + excluded.published",
@@ -98,17 +108,13 @@ class SqliteBus:
             "UPDATE batches SET reader = ?, lease_until = ? WHERE id = ?",
             [(reader, until, batch_id) for batch_id in taken],
         )
-        return [(batch_id, self._payload(batch_id)) for batch_id in taken]
-
-    def _payload(self, batch_id: int) -> bytes:
-        found = self._connection.execute("SELECT body FROM payloads WHERE batch = ?", (batch_id,)).fetchone()
-        return bytes(found[0]) if found else b""
+        return [(batch_id, payload(self._connection, batch_id)) for batch_id in taken]
 
     def _decode(self, leased: Sequence[tuple[int, bytes]]) -> list[Batch]:
         batches, broken = [], []
-        for batch_id, payload in leased:
+        for batch_id, body in leased:
             try:
-                batches.append(Batch(batch_id, decode_exchanges(payload)))
+                batches.append(Batch(batch_id, decode_exchanges(body)))
             except msgspec.DecodeError:
                 broken.append(batch_id)
         if broken:
@@ -147,23 +153,23 @@ class SqliteBus:
         while found := self._row(period, (last, since, until)):
             last = int(found[0])
             with translated(self._path):
-                payload = self._payload(last)
+                body = payload(self._connection, last)
             try:
-                yield decode_exchanges(payload)
+                yield decode_exchanges(body)
             except msgspec.DecodeError:
                 continue  # `fetch` is the one that counts it; a removed batch is simply not there any more
 
     def put_verdicts(self, verdicts: Sequence[Verdict]) -> None:
         """Replace the published verdicts."""
-        payload = encode_verdicts(verdicts)
+        body = encode_verdicts(verdicts)
         with translated(self._path), writing(self._connection):
-            self._connection.execute("UPDATE verdicts SET version = version + 1, payload = ?", (payload,))
+            self._connection.execute("UPDATE verdicts SET version = version + 1, payload = ?", (body,))
 
     def verdicts(self) -> tuple[int, list[Verdict]]:
         """Return the published verdicts and their version. Raises BusError where they cannot be read."""
-        version, payload = self._one("SELECT version, payload FROM verdicts")
+        version, body = self._one("SELECT version, payload FROM verdicts")
         try:
-            return int(version), decode_verdicts(payload)
+            return int(version), decode_verdicts(body)
         except msgspec.DecodeError as error:
             raise BusError(f"{self._path}: the published verdicts cannot be read ({error})") from error
 

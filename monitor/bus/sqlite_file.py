@@ -25,8 +25,8 @@ _PAGE_BYTES = 8192
 _WAL_BYTES_KEPT = 16 * 1024 * 1024
 
 _SCHEMA = """
-CREATE TABLE bus_schema (version INTEGER NOT NULL);
-INSERT INTO bus_schema VALUES (1);
+CREATE TABLE bus_schema (version INTEGER NOT NULL, identity TEXT NOT NULL);
+INSERT INTO bus_schema VALUES (1, lower(hex(randomblob(8))));
 CREATE TABLE batches (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     state INTEGER NOT NULL DEFAULT 0,       -- 0 waiting, 1 acknowledged, 2 damaged

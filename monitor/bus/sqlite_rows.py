@@ -46,6 +46,12 @@ def count(connection: sqlite3.Connection, change: Change) -> None:
     )
 
 
+def payload(connection: sqlite3.Connection, batch_id: int) -> bytes:
+    """Return the encoded exchanges of a batch; nothing (which does not decode) where they are missing."""
+    found = connection.execute("SELECT body FROM payloads WHERE batch = ?", (batch_id,)).fetchone()
+    return bytes(found[0]) if found else b""
+
+
 def settle(connection: sqlite3.Connection, batch_ids: Sequence[int], state: int) -> None:
     """Move waiting batches to ACKNOWLEDGED or DAMAGED; what is not waiting any more stays as it is."""
     n = size = 0

@@ -167,3 +167,12 @@ def test_counters_add_up(bus: Bus):
         bus.trim(now=1005.0)
         stats = bus.stats()
         assert stats.published == stats.acknowledged + stats.expired + stats.damaged + stats.waiting
+
+
+def test_each_bus_has_a_name_of_its_own(bus: Bus, tmp_path: Path):
+    """Batch ids start anew in a new bus, so what is remembered of them is remembered with the bus's name."""
+    other = SqliteBus(tmp_path / "other.sqlite")
+    again = SqliteBus(tmp_path / "other.sqlite")
+    assert bus.identity != other.identity == again.identity
+    other.close()
+    again.close()
