@@ -19,8 +19,11 @@ from monitor.bus.sqlite_file import open_file, translated, writing
 from monitor.bus.sqlite_rows import (
     ACKNOWLEDGED,
     DAMAGED,
+    FREE,
     Change,
+    Lease,
     count,
+    lease,
     payload,
     remove_beyond,
     remove_older,
@@ -35,8 +38,6 @@ from monitor.contract import (
     encode_exchanges,
     encode_verdicts,
 )
-
-_FREE = "FROM batches WHERE state = 0 AND lease_until <= ? AND encoding <= ?"
 
 
 class SqliteBus:
@@ -89,26 +90,11 @@ class SqliteBus:
 
     def fetch(self, reader: str, limit: int, now: float, lease_s: float = 60.0) -> list[Batch]:
         """Lease the oldest free batches, about `limit` exchanges of them (one batch at least)."""
-        if self._row(f"SELECT 1 {_FREE} LIMIT 1", (now, SCHEMA_VERSION)) is None:
+        if self._row(f"SELECT 1 {FREE} LIMIT 1", (now, SCHEMA_VERSION)) is None:
             return []  # idle readers do not take the write lock
         with translated(self._path), writing(self._connection):
-            leased = self._lease(reader, limit, now, now + lease_s)
+            leased = lease(self._connection, Lease(reader, now, now + lease_s), limit)
         return self._decode(leased)
-
-    def _lease(self, reader: str, limit: int, now: float, until: float) -> list[tuple[int, bytes]]:
-        taken: list[int] = []
-        total = 0
-        free = f"SELECT id, n {_FREE} ORDER BY id"
-        for batch_id, n in self._connection.execute(free, (now, SCHEMA_VERSION)):
-            if taken and total + n > limit:
-                break
-            taken.append(batch_id)
-            total += n
-        self._connection.executemany(
-            "UPDATE batches SET reader = ?, lease_until = ? WHERE id = ?",
-            [(reader, until, batch_id) for batch_id in taken],
-        )
-        return [(batch_id, payload(self._connection, batch_id)) for batch_id in taken]
 
     def _decode(self, leased: Sequence[tuple[int, bytes]]) -> list[Batch]:
         batches, broken = [], []

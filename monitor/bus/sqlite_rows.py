@@ -13,7 +13,11 @@ import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from monitor.contract import SCHEMA_VERSION
+
 WAITING, ACKNOWLEDGED, DAMAGED = 0, 1, 2
+# Batches that `now` finds free and a reader of this schema version understands: (now, version).
+FREE = "FROM batches WHERE state = 0 AND lease_until <= ? AND encoding <= ?"
 _CHUNK = 64
 
 
@@ -27,6 +31,14 @@ class Change(NamedTuple):
     waiting: int = 0
     waiting_bytes: int = 0
     kept_bytes: int = 0
+
+
+class Lease(NamedTuple):
+    """Who leases, when, and until when (epoch seconds)."""
+
+    reader: str
+    now: float
+    until: float
 
 
 class _Row(NamedTuple):
@@ -44,6 +56,22 @@ def count(connection: sqlite3.Connection, change: Change) -> None:
         " kept_bytes = kept_bytes + ?",
         change,
     )
+
+
+def lease(connection: sqlite3.Connection, terms: Lease, limit: int) -> list[tuple[int, bytes]]:
+    """Lease the oldest free batches, about `limit` exchanges of them; return their ids and payloads."""
+    taken: list[int] = []
+    total = 0
+    for batch_id, n in connection.execute(f"SELECT id, n {FREE} ORDER BY id", (terms.now, SCHEMA_VERSION)):
+        if taken and total + n > limit:
+            break
+        taken.append(batch_id)
+        total += n
+    connection.executemany(
+        "UPDATE batches SET reader = ?, lease_until = ? WHERE id = ?",
+        [(terms.reader, terms.until, batch_id) for batch_id in taken],
+    )
+    return [(batch_id, payload(connection, batch_id)) for batch_id in taken]
 
 
 def payload(connection: sqlite3.Connection, batch_id: int) -> bytes:
