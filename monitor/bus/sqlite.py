@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from monitor.bus import Batch, BusError, BusStats
-from monitor.bus.sqlite_file import open_file, translated, writing
+from monitor.bus.sqlite_file import open_file, translated
 from monitor.bus.sqlite_rows import (
     ACKNOWLEDGED,
     DAMAGED,
@@ -38,6 +38,7 @@ from monitor.contract import (
     encode_exchanges,
     encode_verdicts,
 )
+from monitor.wal_file import writing
 
 
 class SqliteBus:
