@@ -15,7 +15,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=Fa
 _ENDS = "Exit status: 0 after SIGINT or SIGTERM, 1 when it cannot run on, 2 when the configuration is wrong."
 
 
-@app.command("proxy", epilog=_ENDS)
+@app.command("proxy", epilog=_ENDS, short_help="Forward traffic, unchanged, and mirror it.")
 @with_settings
 def proxy(settings: Settings) -> int:
     """Forward clients' traffic to the model, unchanged, and mirror every exchange to the bus.
@@ -27,3 +27,19 @@ def proxy(settings: Settings) -> int:
     from proxy.server import run_proxy
 
     return run_proxy(config)
+
+
+_UP_ENDS = "Exit status: 0 after SIGINT or SIGTERM, 1 when a part cannot be started, 2 when the configuration is wrong."
+
+
+@app.command("up", epilog=_UP_ENDS, short_help="Run proxy, monitor and Triton here.")
+@with_settings
+def up(settings: Settings) -> int:
+    """Run proxy, monitor and embedded Triton on this machine, supervised, in one terminal.
+
+    What dies is started again with a growing pause; the proxy serves on meanwhile. Ctrl-C or SIGTERM stops all: the
+    proxy lets running responses finish, then the monitor ends, then Triton. A second Ctrl-C kills what is left.
+    """
+    from proxy.up import run_up
+
+    return run_up(settings)

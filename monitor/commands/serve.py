@@ -11,7 +11,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=Fa
 _ENDS = "Exit status: 0 after SIGINT or SIGTERM, 1 when it cannot run on, 2 when the configuration is wrong."
 
 
-@app.command("monitor", epilog=_ENDS)
+@app.command("monitor", epilog=_ENDS, short_help="Judge mirrored exchanges.")
 @with_settings
 def monitor(settings: Settings) -> int:
     """Judge mirrored exchanges: read the bus, score, fold, publish verdicts.
@@ -25,7 +25,7 @@ def monitor(settings: Settings) -> int:
     return run_monitor(config)
 
 
-@app.command("triton", epilog=_ENDS)
+@app.command("triton", epilog=_ENDS, short_help="Serve the scoring models (embedded Triton).")
 @with_settings
 def triton(settings: Settings) -> int:
     """Serve the scoring models with the embedded Triton Inference Server.
