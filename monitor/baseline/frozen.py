@@ -1,0 +1,245 @@
+"""What a baseline keeps, how exchanges are seen through it, and its bytes.
+
+Law: frozen and pure. Encoding exchanges uses nothing but the arrays below; the id is a hash of those arrays, so two
+monitors that hold the same id see every exchange alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load, save
+
+from monitor.bucket import Bucket
+from monitor.features import Features, Floats
+from monitor.layout import AXES
+from monitor.normal_scores import NormalScores
+from monitor.quantiser import Assigned, Quantiser
+from monitor.scored import Scored
+
+FORMAT = 1
+
+
+class Projection(NamedTuple):
+    """Principal axes of embeddings: `mean` (dim,), `axes` (dim, a)."""
+
+    mean: Floats
+    axes: Floats
+
+    def apply(self, vectors: NDArray[np.float32]) -> Floats:
+        """Return coordinates float64 (n, a) of float32 (n, dim) embeddings."""
+        coordinates: Floats = (vectors.astype(np.float64) - self.mean) @ self.axes
+        return coordinates
+
+
+class Side(NamedTuple):
+    """How prompts, or responses, are seen: projection, clusters, scores, and words that name the clusters."""
+
+    projection: Projection
+    quantiser: Quantiser
+    scores: NormalScores
+    terms: tuple[tuple[str, ...], ...]
+
+
+class Expectation(NamedTuple):
+    """What a prompt leads one to expect of its answer: linear in the prompt's scores and cluster.
+
+    `response` (1 + scores + clusters, response scores) predicts response scores, `residuals` are the score functions
+    of what it leaves; `reward` (1 + scores + clusters,) predicts the reward itself.
+    """
+
+    response: Floats
+    residuals: NormalScores
+    reward: Floats
+
+
+class Encoded(NamedTuple):
+    """n exchanges seen through a baseline; rows that are not `prompted` (or not `answered`) are meaningless there.
+
+    Scores float64 (n, p): `prompt_scores`, and `residuals` of the response given the prompt.
+    """
+
+    prompts: Assigned
+    responses: Assigned
+    prompt_scores: Floats
+    residuals: Floats
+    expected_reward: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Baseline:
+    """A frozen baseline of one route. `size` counts its exchanges, `reference` is their fold.
+
+    `overdispersion` gives for each family of scores how much more sums vary than independent exchanges would.
+    """
+
+    id: str
+    route: str
+    scorer: str
+    created: float
+    prompt: Side
+    response: Side
+    expectation: Expectation
+    latency: NormalScores
+    reward_edges: Floats
+    overdispersion: dict[str, Floats]
+    reference: Bucket
+    notes: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Exchanges it was made of."""
+        return self.reference.n
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Clusters of prompts and of responses."""
+        return len(self.prompt.quantiser.centroids), len(self.response.quantiser.centroids)
+
+    def encode(self, scored: Scored, features: Features) -> Encoded:
+        """See n exchanges through this baseline."""
+        prompt_axes = self.prompt.projection.apply(scored.prompt)
+        prompts = self.prompt.quantiser.assign(prompt_axes)
+        prompt_scores = self.prompt.scores.transform(
+            prompt_features(features.prompt_style, prompt_axes, prompts.novelty)
+        )
+        response_axes = self.response.projection.apply(scored.response)
+        responses = self.response.quantiser.assign(response_axes)
+        reward = np.nan_to_num(scored.reward.astype(np.float64))
+        response_scores = self.response.scores.transform(
+            response_features(features.response_style, response_axes, responses.novelty, reward)
+        )
+        design = design_matrix(prompt_scores, prompts.cluster, self.shape[0])
+        left = response_scores - design @ self.expectation.response
+        return Encoded(
+            prompts,
+            responses,
+            prompt_scores,
+            self.expectation.residuals.transform(left),
+            design @ self.expectation.reward,
+        )
+
+    def to_bytes(self) -> bytes:
+        """Encode for the store or a file (safetensors with its description as metadata)."""
+        meta = _Meta(
+            format=FORMAT,
+            id=self.id,
+            route=self.route,
+            scorer=self.scorer,
+            created=self.created,
+            prompt_terms=self.prompt.terms,
+            response_terms=self.response.terms,
+            notes=self.notes,
+        )
+        arrays = {name: np.ascontiguousarray(value) for name, value in _arrays(self).items()}
+        return save(arrays, {"driftgate": msgspec.json.encode(meta).decode()})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Baseline:
+        """Decode. Raises ValueError when the data are no baseline of this format."""
+        try:
+            size = int.from_bytes(data[:8], "little")
+            header = msgspec.json.decode(data[8 : 8 + size])
+            meta = msgspec.json.decode(header["__metadata__"]["driftgate"], type=_Meta)
+            arrays: dict[str, NDArray[Any]] = load(data)
+        except (msgspec.MsgspecError, KeyError, TypeError, OverflowError, ValueError) as error:
+            raise ValueError(f"not a baseline: {error}") from None
+        if meta.format != FORMAT:
+            raise ValueError(f"a baseline of format {meta.format}, expected {FORMAT}; create it again")
+        return _from_arrays(meta, arrays)
+
+
+class _Meta(msgspec.Struct, frozen=True, kw_only=True):
+    format: int
+    id: str
+    route: str
+    scorer: str
+    created: float
+    prompt_terms: tuple[tuple[str, ...], ...]
+    response_terms: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+
+
+def content_id(arrays: dict[str, NDArray[Any]], scorer: str) -> str:
+    """Return the id of a baseline: `b` and eight hexadecimal digits of a hash of its content."""
+    digest = hashlib.blake2b(scorer.encode(), digest_size=4)
+    for name in sorted(arrays):
+        digest.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
+    return f"b{digest.hexdigest()}"
+
+
+def prompt_features(style: Floats, axes: Floats, novelty: Floats) -> Floats:
+    """Stack what is scored of prompts, in the order of `PROMPT_SCORES`."""
+    return np.hstack([style, _padded(axes), novelty[:, None]])
+
+
+def response_features(style: Floats, axes: Floats, novelty: Floats, reward: Floats) -> Floats:
+    """Stack what is scored of responses, in the order of `RESPONSE_SCORES`."""
+    return np.hstack([style, _padded(axes), novelty[:, None], reward[:, None]])
+
+
+def _padded(axes: Floats) -> Floats:
+    """Return exactly `AXES` columns, zeros where a tiny baseline has fewer."""
+    return np.pad(axes[:, :AXES], ((0, 0), (0, max(0, AXES - axes.shape[1]))))
+
+
+def design_matrix(prompt_scores: Floats, cluster: NDArray[np.intp], clusters: int) -> Floats:
+    """Return the regressors of the expectation: intercept, prompt scores, cluster indicators."""
+    indicators = np.zeros((len(cluster), clusters))
+    indicators[np.arange(len(cluster)), cluster] = 1.0
+    return np.hstack([np.ones((len(cluster), 1)), prompt_scores, indicators])
+
+
+def _arrays(b: Baseline) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {
+        "expectation.response": b.expectation.response,
+        "expectation.residuals.edges": b.expectation.residuals.edges,
+        "expectation.residuals.values": b.expectation.residuals.values,
+        "expectation.reward": b.expectation.reward,
+        "latency.edges": b.latency.edges,
+        "latency.values": b.latency.values,
+        "reward_edges": b.reward_edges,
+        "reference": np.frombuffer(b.reference.to_bytes(), dtype=np.uint8),
+    }
+    arrays |= {f"overdispersion.{family}": value for family, value in b.overdispersion.items()}
+    for name, side in (("prompt", b.prompt), ("response", b.response)):
+        arrays |= {
+            f"{name}.mean": side.projection.mean,
+            f"{name}.axes": side.projection.axes,
+            f"{name}.centroids": side.quantiser.centroids,
+            f"{name}.ranks": side.quantiser.ranks,
+            f"{name}.edges": side.scores.edges,
+            f"{name}.values": side.scores.values,
+        }
+    return arrays
+
+
+def _from_arrays(meta: _Meta, a: dict[str, NDArray[Any]]) -> Baseline:
+    def side(name: str, terms: tuple[tuple[str, ...], ...]) -> Side:
+        return Side(
+            Projection(a[f"{name}.mean"], a[f"{name}.axes"]),
+            Quantiser(a[f"{name}.centroids"], a[f"{name}.ranks"]),
+            NormalScores(a[f"{name}.edges"], a[f"{name}.values"]),
+            terms,
+        )
+
+    residuals = NormalScores(a["expectation.residuals.edges"], a["expectation.residuals.values"])
+    return Baseline(
+        id=meta.id,
+        route=meta.route,
+        scorer=meta.scorer,
+        created=meta.created,
+        prompt=side("prompt", meta.prompt_terms),
+        response=side("response", meta.response_terms),
+        expectation=Expectation(a["expectation.response"], residuals, a["expectation.reward"]),
+        latency=NormalScores(a["latency.edges"], a["latency.values"]),
+        reward_edges=a["reward_edges"],
+        overdispersion={k.partition(".")[2]: v for k, v in a.items() if k.startswith("overdispersion.")},
+        reference=Bucket.from_bytes(a["reference"].tobytes()),
+        notes=meta.notes,
+    )
