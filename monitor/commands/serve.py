@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import typer
-
+from monitor.commands.app import app
 from monitor.contract.command import Settings, with_settings
-
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
 _ENDS = "Exit status: 0 after SIGINT or SIGTERM, 1 when it cannot run on, 2 when the configuration is wrong."
 

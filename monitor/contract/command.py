@@ -123,7 +123,7 @@ def run_app(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
     try:
         outcome = command.main(args=arguments, prog_name="driftgate", standalone_mode=False)
     except typer.TyperException as error:
-        return _fault(f"{error.format_message().rstrip('.')} (see driftgate --help)", error.exit_code)
+        return _usage_fault(error)
     except CommandFault as fault:
         return _fault(str(fault), fault.status)
     except ConfigError as error:
@@ -131,6 +131,15 @@ def run_app(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
     return outcome if isinstance(outcome, int) else 0
+
+
+def _usage_fault(error: typer.TyperException) -> int:
+    """Tell of a wrong command line; a command whose status 2 means something else names its own as context `obj`."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "driftgate"
+    own = context.obj if context is not None else None
+    status = own if isinstance(own, int) else error.exit_code
+    return _fault(f"{error.format_message().rstrip('.')} (see {path} --help)", status)
 
 
 def _fault(message: str, status: int) -> int:

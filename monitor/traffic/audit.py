@@ -6,37 +6,53 @@ be equal: sent = answered, received = mirrored + dropped by reason, mirrored = s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
+import msgspec
 
-class ProxyCounts(NamedTuple):
-    """Exchanges since the bus began, over all workers, dead ones included."""
+from monitor.traffic.replay import Sent
+
+
+class ProxyCounts(msgspec.Struct, frozen=True):
+    """Exchanges since the state directory began, over all workers, dead ones included."""
 
     received: int
     mirrored: int
-    dropped: dict[str, int]
-
-    @property
-    def dropped_total(self) -> int:
-        """Dropped for any reason."""
-        return sum(self.dropped.values())
+    pending: int
+    dropped: dict[str, int] = {}
 
 
-class MonitorCounts(NamedTuple):
-    """Exchanges since the bus began."""
+class MonitorCounts(msgspec.Struct, frozen=True):
+    """Exchanges since the state directory began: what the monitor made of those on the bus."""
 
     scored: int
-    skipped: dict[str, int]
     waiting: int
+    skipped: dict[str, int] = {}
+
+
+class Counts(NamedTuple):
+    """Both sides of the bus."""
+
+    proxy: ProxyCounts
+    monitor: MonitorCounts
 
     @property
-    def skipped_total(self) -> int:
-        """Read and not scored, for any reason."""
-        return sum(self.skipped.values())
+    def settled(self) -> bool:
+        """Whether nothing is on its way any more."""
+        return self.proxy.pending == 0 and self.monitor.waiting == 0
 
 
-class Line(NamedTuple):
-    """One comparison: two sides that must be equal."""
+class _ProxyStatus(msgspec.Struct):
+    mirror: ProxyCounts
+
+
+class _MonitorStatus(msgspec.Struct):
+    exchanges: MonitorCounts
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One comparison: two sides that must be equal, and what they are made of."""
 
     stage: str
     left: int
@@ -47,3 +63,43 @@ class Line(NamedTuple):
     def fits(self) -> bool:
         """Whether they are."""
         return self.left == self.right
+
+
+def read_counts(proxy_status: bytes, monitor_status: bytes) -> Counts:
+    """Read the counts out of both `/-/status`. Raises ValueError when they are not there."""
+    try:
+        proxy = msgspec.json.decode(proxy_status, type=_ProxyStatus).mirror
+        return Counts(proxy, msgspec.json.decode(monitor_status, type=_MonitorStatus).exchanges)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"/-/status does not hold the counts: {error}") from None
+
+
+def audit(sent: Sent, before: ProxyCounts, after: Counts) -> tuple[Line, ...]:
+    """Compare the counts of client, proxy and monitor."""
+    proxy, monitor = after
+    dropped, skipped = sum(proxy.dropped.values()), sum(monitor.skipped.values())
+    return (
+        Line("sent = answered", sent.requests, sent.answered, _terms(sent.failures)),
+        Line(
+            "received by the proxy = sent",
+            proxy.received - before.received,
+            sent.requests,
+            "greater where other clients used the proxy meanwhile",
+        ),
+        Line(
+            "received = mirrored + dropped + pending",
+            proxy.received,
+            proxy.mirrored + dropped + proxy.pending,
+            _terms({"mirrored": proxy.mirrored, "pending": proxy.pending, **proxy.dropped}),
+        ),
+        Line(
+            "mirrored = scored + skipped + waiting",
+            proxy.mirrored,
+            monitor.scored + skipped + monitor.waiting,
+            _terms({"scored": monitor.scored, "waiting": monitor.waiting, **monitor.skipped}),
+        ),
+    )
+
+
+def _terms(counts: Mapping[str, int]) -> str:
+    return " + ".join(f"{count} {name}" for name, count in counts.items() if count)

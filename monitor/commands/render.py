@@ -1,0 +1,188 @@
+"""A verdict as people read it: the tier and the headline first, then reasons, then the numbers.
+
+Law of this file: from values to rich renderables; it decides nothing and reads nothing else. Bars stand where people
+would rather look than read; colour only repeats what a word says, so that nothing is lost without it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from monitor.contract import Attribution, Interval, Shift, Signal, Tier, Verdict
+
+STYLES = {
+    Tier.LEARNING: "cyan",
+    Tier.BLIND: "bright_black",
+    Tier.OK: "green",
+    Tier.IMPROVED: "blue",
+    Tier.MINOR: "yellow",
+    Tier.CRITICAL: "bold red",
+}
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+_SHOWN_SHIFTS = 6
+_SHOWN_EXEMPLARS = 2
+# A signal's bar is full at this many times what no drift shows.
+_NOISE_FULL = 4.0
+
+
+def bar(share: float, width: int = 10) -> str:
+    """Draw a share of `width` cells, in eighths."""
+    eighths = round(max(0.0, min(1.0, share)) * width * 8)
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(width)
+
+
+def number(value: float | None) -> str:
+    """Write a number with three significant digits; nothing where there is none."""
+    if value is None:
+        return ""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def probability(value: float | None) -> str:
+    """Write a probability; very small ones as a bound."""
+    if value is None:
+        return ""
+    return "< 1e-12" if value < 1e-12 else f"{value:.2g}"
+
+
+def moment(epoch_s: float | None) -> str:
+    """Write a time of day with its date, in local time; nothing for no time."""
+    if not epoch_s:
+        return ""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(epoch_s))
+
+
+def interval(limits: Interval | None) -> str:
+    """Write an interval."""
+    return f"[{number(limits[0])}, {number(limits[1])}]" if limits else ""
+
+
+def verdict_lines(verdict: Verdict) -> Iterator[RenderableType]:
+    """Render one verdict, most important first."""
+    style = STYLES[verdict.tier]
+    title = Text.assemble(("● ", style), (verdict.tier.value, style), f"  {verdict.route}/{verdict.arm}")
+    if verdict.drifted:
+        title.append(f"  {verdict.direction.value}, cause: {verdict.cause.value}")
+    if verdict.since:
+        title.append(f"  since {moment(verdict.since)}")
+    yield title
+    if verdict.headline:
+        yield Padding(escape(verdict.headline), (0, 0, 0, 2))
+    for reason in verdict.reasons:
+        yield Padding(f"· {escape(reason)}", (0, 0, 0, 2))
+    if verdict.progress is not None:
+        have, need = verdict.progress.have, verdict.progress.need
+        yield Padding(f"{bar(have / max(1, need), 30)} {have} of {need} exchanges", (0, 0, 0, 2))
+    facts = [f"{name} {count}" for name, count in verdict.n.items()]
+    facts += [f"baseline id {verdict.baseline}"] if verdict.baseline else []
+    if facts:
+        yield Padding(Text(f"exchanges: {', '.join(facts)}", style="dim"), (0, 0, 0, 2))
+
+
+def verdict_details(verdict: Verdict) -> Iterator[RenderableType]:
+    """Render what explains a verdict."""
+    if verdict.signals:
+        yield signal_table(verdict.signals.items())
+    if verdict.shifts:
+        yield shift_table(verdict.shifts)
+    if verdict.attribution is not None:
+        yield Padding(attribution_line(verdict.attribution), (0, 0, 0, 2))
+    for caveat in verdict.caveats:
+        yield Padding(Text(f"note: {caveat}", style="dim"), (0, 0, 0, 2))
+
+
+def whole_verdict(verdict: Verdict) -> Group:
+    """Render a verdict with everything that explains it."""
+    return Group(*verdict_lines(verdict), "", *verdict_details(verdict))
+
+
+def signal_table(signals: Iterable[tuple[str, Signal]]) -> Table:
+    """Render the signals, the most worrying first; the bar is the value against what no drift shows."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("  signal")
+    table.add_column("tier")
+    table.add_column("value", justify="right")
+    table.add_column("without drift", justify="right")
+    table.add_column("against noise")
+    table.add_column("effect", justify="right")
+    table.add_column("95 %")
+    table.add_column("p", justify="right")
+    table.add_column("e", justify="right")
+    for name, signal in sorted(signals, key=lambda pair: (-pair[1].tier.concern, pair[1].p_value or 0.0)):
+        table.add_row(
+            f"  {name}",
+            Text(signal.tier.value, style=STYLES[signal.tier]),
+            f"{number(signal.value)} {signal.unit}".strip(),
+            _null(signal),
+            _noise(signal),
+            number(signal.effect),
+            interval(signal.interval),
+            probability(signal.p_value),
+            number(signal.e_value),
+        )
+    return table
+
+
+def _null(signal: Signal) -> str:
+    if signal.null_mean is None:
+        return number(signal.baseline_mean)
+    return (
+        f"{number(signal.null_mean)} … {number(signal.null_high)}"
+        if signal.null_high
+        else number(signal.null_mean)
+    )
+
+
+def _noise(signal: Signal) -> str:
+    if not signal.null_high or signal.null_high <= 0:
+        return ""
+    times = abs(signal.value) / signal.null_high
+    return f"{bar(times / _NOISE_FULL)} {times:.1f} times"
+
+
+def shift_table(shifts: Sequence[Shift]) -> Table:
+    """Render what moved, from where to where, with the words of a cluster and examples."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("  what moved", "baseline", "window", "in words"):
+        table.add_column(column)
+    scale = max([1e-9, *(abs(x) for shift in shifts for x in (shift.baseline, shift.window))])
+    for shift in shifts[:_SHOWN_SHIFTS]:
+        words = Text(", ".join(shift.terms))
+        for exemplar in shift.exemplars[:_SHOWN_EXEMPLARS]:
+            words.append(f"\n“{_excerpt(exemplar.prompt)}”", style="italic dim")
+        kind = shift.kind.replace("_", " ")
+        table.add_row(
+            f"  {escape(shift.name)}" if kind in shift.name else f"  {kind} {escape(shift.name)}",
+            f"{bar(abs(shift.baseline) / scale, 6)} {number(shift.baseline)}",
+            f"{bar(abs(shift.window) / scale, 6)} {number(shift.window)}",
+            words,
+        )
+    if len(shifts) > _SHOWN_SHIFTS:
+        table.add_row(f"  and {len(shifts) - _SHOWN_SHIFTS} more", "", "", "(--json shows all)")
+    return table
+
+
+def _excerpt(text: str, limit: int = 70) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def attribution_line(parts: Attribution) -> str:
+    """Say where the reward change comes from."""
+    named = (
+        ("other questions", "mix", parts.mix),
+        ("same questions answered differently", "behaviour", parts.behaviour),
+        ("questions the baseline never saw", "unsupported", parts.unsupported),
+    )
+    return "reward change: " + "; ".join(
+        f"{value:+.3g} {words}{f' {interval(parts.intervals[key])}' if key in parts.intervals else ''}"
+        for words, key, value in named
+    )

@@ -1,0 +1,103 @@
+"""`driftgate status`: the verdicts now, with an exit status that scripts and pagers can use."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import msgspec
+import typer
+
+from monitor.commands.app import app
+from monitor.commands.http import UNREACHABLE, get
+from monitor.contract import Tier, Verdict
+from monitor.contract.command import CommandFault, Settings, with_settings
+from monitor.contract.config import ConfigError
+
+EXIT_STATUS = {
+    Tier.OK: 0,
+    Tier.IMPROVED: 0,
+    Tier.LEARNING: 0,
+    Tier.MINOR: 1,
+    Tier.CRITICAL: 2,
+    Tier.BLIND: UNREACHABLE,
+}
+# What decides when routes differ: a known problem before not knowing, not knowing before ok.
+_WORST_FIRST = (Tier.CRITICAL, Tier.MINOR, Tier.BLIND, Tier.LEARNING, Tier.IMPROVED, Tier.OK)
+
+_ENDS = (
+    "Exit status, of the worst verdict: 0 ok, improved or learning, 1 minor, 2 critical, 3 blind, no verdict yet, "
+    "unreachable, or a wrong flag or configuration."
+)
+
+
+class _Answer(msgspec.Struct):
+    """What `/-/drift` says."""
+
+    verdicts: list[Verdict] = []
+
+
+def worst(verdicts: list[Verdict]) -> Tier:
+    """Return the tier that decides; blind where there is no verdict at all."""
+    tiers = {verdict.tier for verdict in verdicts}
+    return next((tier for tier in _WORST_FIRST if tier in tiers), Tier.BLIND)
+
+
+@app.command(
+    "status", epilog=_ENDS, short_help="Show the verdicts now.", context_settings={"obj": UNREACHABLE}
+)
+@with_settings
+def status(
+    settings: Settings,
+    *,
+    url: Annotated[
+        str, typer.Option(metavar="URL", help="Proxy's admin or monitor [default: as configured].")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    details: Annotated[bool, typer.Option("--details", help="Show signals and what moved.")] = False,
+) -> int:
+    """Ask the proxy, or else the monitor, for the verdicts now; the headline comes first."""
+    try:
+        config = settings.load()
+    except ConfigError as error:
+        raise CommandFault(str(error), UNREACHABLE) from None
+    asked = [url] if url else [f"http://{config.admin.listen}", f"http://{config.monitor.listen}"]
+    source, verdicts = _first_answer(asked)
+    tier = worst(verdicts)
+    if as_json:
+        document = {"tier": tier, "source": source, "verdicts": verdicts}
+        sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+    else:
+        _show(verdicts, source, details=details)
+    return EXIT_STATUS[tier]
+
+
+def _first_answer(urls: list[str]) -> tuple[str, list[Verdict]]:
+    """Ask one address after the other. Raises CommandFault when none answers."""
+    faults = []
+    for url in urls:
+        source = url if urlsplit(url).path.strip("/") else f"{url.rstrip('/')}/-/drift"
+        try:
+            return source, msgspec.json.decode(get(source), type=_Answer).verdicts
+        except CommandFault as fault:
+            faults.append(str(fault))
+        except msgspec.MsgspecError as error:
+            faults.append(f"{source} answers, but not with verdicts ({error})")
+    raise CommandFault("; ".join(faults), UNREACHABLE)
+
+
+def _show(verdicts: list[Verdict], source: str, *, details: bool) -> None:
+    from rich.console import Console
+
+    from monitor.commands.render import verdict_lines, whole_verdict
+
+    console = Console(highlight=False)
+    if not verdicts:
+        console.print("● blind  no verdict yet: the monitor has not spoken")
+    for verdict in sorted(verdicts, key=lambda verdict: _WORST_FIRST.index(verdict.tier)):
+        if details:
+            console.print(whole_verdict(verdict))
+        else:
+            console.print(*verdict_lines(verdict), sep="\n")
+    console.print(f"from {source}", style="dim")
