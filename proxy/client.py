@@ -1,0 +1,115 @@
+"""The client's side of one exchange: its body in, our bytes out, and the news that it has left.
+
+Law: from the moment its body is complete until the last byte is handed over, somebody is listening for the client's
+leaving, and cancels the task that serves it (ASGI hides a lost connection from whoever does not ask). A server that
+can say so itself (`scope["extensions"]["driftgate.leave"]`) spares the watching task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from typing import Any
+
+from proxy.faults import Answer, ClientLeft
+from proxy.scoreboard import LEFT_PHASES
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+LEAVE_EXTENSION = "driftgate.leave"
+
+
+class Client:
+    """One request's client. Belongs to the task that made it."""
+
+    __slots__ = ("_receive", "_send", "_task", "_watched", "_watcher", "finished", "left", "phase")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a client is served by a task")
+        self._task = task
+        self._watcher: asyncio.Task[None] | None = None
+        # Index into LEFT_PHASES: how far the response has come.
+        self.phase = 0
+        self.left = False
+        self.finished = False
+        tell_leave = (scope.get("extensions") or {}).get(LEAVE_EXTENSION)
+        self._watched = tell_leave is not None
+        if tell_leave is not None:
+            tell_leave(self._leave)
+
+    @property
+    def phase_name(self) -> str:
+        """Where in the response the client is."""
+        return LEFT_PHASES[self.phase]
+
+    async def first_part(self) -> tuple[bytes, bool]:
+        """Return the first part of the body and whether more follows. Raises ClientLeft."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        more = message.get("more_body", False)
+        if not more:
+            self._watch_soon()
+        return message.get("body", b""), more
+
+    async def parts(self, first: bytes) -> AsyncIterator[bytes]:
+        """Yield the body from its first part on, each part as it arrives. Raises ClientLeft."""
+        if first:
+            yield first
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self._leave()
+                raise ClientLeft
+            more = message.get("more_body", False)
+            if body := message.get("body", b""):
+                yield body
+        self._watch_soon()
+
+    async def head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Send the response's head."""
+        self.phase = 1
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def part(self, chunk: bytes) -> None:
+        """Send a part of the body; returns when the client's buffer has room again."""
+        self.phase = 2
+        await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    async def end(self, chunk: bytes = b"") -> None:
+        """Send the last part."""
+        self.finished = True
+        await self._send({"type": "http.response.body", "body": chunk, "more_body": False})
+
+    async def answer(self, answer: Answer) -> None:
+        """Send a whole response made here."""
+        await self.head(answer.status, answer.headers)
+        await self.end(answer.body)
+
+    def release(self) -> None:
+        """Stop listening."""
+        self.finished = True
+        if self._watcher is not None:
+            self._watcher.cancel()
+
+    def _watch_soon(self) -> None:
+        if not self._watched:
+            self._watcher = asyncio.create_task(self._watch(), name="client-watcher")
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._leave()
+
+    def _leave(self) -> None:
+        if not self.finished and not self.left:
+            self.left = True
+            self._task.cancel()

@@ -1,0 +1,187 @@
+"""Chat completions: the first choice is what is judged; its text, tool calls, refusal and reasoning.
+
+Reference: OpenAI's chat completions API. `reasoning_content` (DeepSeek, vLLM) and `reasoning` (OpenRouter, newer
+vLLM) are read too. In a stream the parts of a tool call share an index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from monitor.contract.messages import content_text, read_conversation
+from proxy.endpoints.shape import (
+    Answered,
+    Asked,
+    Function,
+    ToolCall,
+    call_text,
+    error_code,
+    text_of,
+    text_or_none,
+    tokens,
+    user_of,
+)
+
+
+class _Request(msgspec.Struct):
+    messages: Any = None
+    model: Any = None
+    stream: Any = None
+    user: Any = None
+    safety_identifier: Any = None
+
+
+class _Message(msgspec.Struct):
+    """A message, or a stream's delta."""
+
+    content: Any = None
+    refusal: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    tool_calls: list[ToolCall] | None = None
+    function_call: Function | None = None
+
+
+class _Choice(msgspec.Struct):
+    index: Any = 0
+    message: _Message | None = None
+    delta: _Message | None = None
+    finish_reason: Any = None
+
+
+class _Answer(msgspec.Struct):
+    """A whole answer, or a stream's chunk."""
+
+    choices: list[_Choice] | None = None
+    model: Any = None
+    usage: Any = None
+    error: Any = None
+
+
+_request = msgspec.json.Decoder(_Request)
+_answer = msgspec.json.Decoder(_Answer)
+
+
+def read_request(body: bytes) -> Asked:
+    """Read a request. Raises msgspec.DecodeError."""
+    request = _request.decode(body)
+    messages = request.messages if isinstance(request.messages, list) else ()
+    talk = read_conversation(messages)
+    return Asked(
+        talk.prompt,
+        text_of(request.model),
+        request.stream is True,
+        talk.turns,
+        talk.context_chars,
+        talk.system_id,
+        user_of(request.safety_identifier, request.user),
+    )
+
+
+def read_answer(body: bytes) -> Answered:
+    """Read a whole answer. Raises msgspec.DecodeError."""
+    answer = _answer.decode(body)
+    prompt_tokens, response_tokens = tokens(answer.usage)
+    choice = next((c for c in answer.choices or () if c.index in (0, None)), None)
+    message = choice.message if choice else None
+    if choice is None or message is None:
+        return Answered(
+            model=text_of(answer.model), complete=False, error=error_code(answer.error) or "no_choice"
+        )
+    refusal = text_of(message.refusal)
+    return Answered(
+        content_text(message.content) or refusal,
+        text_of(answer.model),
+        text_or_none(choice.finish_reason),
+        bool(refusal),
+        _reasoning(message) or None,
+        _calls(message),
+        prompt_tokens,
+        response_tokens,
+        error=error_code(answer.error),
+    )
+
+
+def _reasoning(message: _Message) -> str:
+    return text_of(message.reasoning_content) or text_of(message.reasoning)
+
+
+def _calls(message: _Message) -> tuple[str, ...]:
+    calls = [call.function for call in message.tool_calls or () if call.function]
+    if message.function_call:
+        calls.append(message.function_call)
+    return tuple(call_text(call.name, call.arguments) for call in calls)
+
+
+class _Stream:
+    """What a stream's chunks add up to."""
+
+    def __init__(self) -> None:
+        self.text: list[str] = []
+        self.refusal: list[str] = []
+        self.reasoning: list[str] = []
+        self.calls: dict[Any, list[str]] = {}
+        self.model = ""
+        self.finish: str | None = None
+        self.usage: Any = None
+        self.error: str | None = None
+        self.done = False
+
+    def add(self, chunk: _Answer) -> None:
+        """Add a chunk."""
+        self.model = self.model or text_of(chunk.model)
+        self.usage = chunk.usage or self.usage
+        self.error = error_code(chunk.error) or self.error
+        for choice in chunk.choices or ():
+            if choice.index in (0, None):
+                self.finish = text_or_none(choice.finish_reason) or self.finish
+                if choice.delta or choice.message:
+                    self._add_delta(choice.delta or choice.message)
+
+    def _add_delta(self, delta: _Message | None) -> None:
+        if delta is None:
+            return
+        if delta.content:
+            self.text.append(content_text(delta.content))
+        if delta.refusal:
+            self.refusal.append(text_of(delta.refusal))
+        if delta.reasoning_content or delta.reasoning:
+            self.reasoning.append(_reasoning(delta))
+        for call in delta.tool_calls or ():
+            self._add_call(call.index, call.function)
+        if delta.function_call:
+            self._add_call("function_call", delta.function_call)
+
+    def _add_call(self, index: Any, function: Function | None) -> None:
+        if function is None:
+            return
+        name_and_arguments = self.calls.setdefault(index, ["", ""])
+        name_and_arguments[0] = name_and_arguments[0] or text_of(function.name)
+        name_and_arguments[1] += text_of(function.arguments)
+
+
+def read_events(events: Iterable[bytes]) -> Answered:
+    """Read a stream. Raises msgspec.DecodeError."""
+    stream = _Stream()
+    for data in events:
+        if data.startswith(b"[DONE]"):
+            stream.done = True
+        elif data:
+            stream.add(_answer.decode(data))
+    prompt_tokens, response_tokens = tokens(stream.usage)
+    refusal = "".join(stream.refusal)
+    return Answered(
+        "".join(stream.text) or refusal,
+        stream.model,
+        stream.finish,
+        bool(refusal),
+        "".join(stream.reasoning) or None,
+        tuple(call_text(name, arguments) for name, arguments in stream.calls.values()),
+        prompt_tokens,
+        response_tokens,
+        (stream.done or stream.finish is not None) and stream.error is None,
+        stream.error,
+    )

@@ -1,0 +1,100 @@
+"""What reading an endpoint gives, and the readings all endpoints share.
+
+Fields that servers fill freely are `Any` in the structs and narrowed here: a wrong type in one of them leaves that
+fact out instead of losing the exchange.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+
+class Asked(NamedTuple):
+    """What a request says."""
+
+    prompt: str = ""
+    model: str = ""
+    stream: bool = False
+    turns: int = 0
+    context_chars: int = 0
+    system_id: str = ""
+    # The end user as the client names them; hashed before it goes anywhere.
+    user: str = ""
+
+
+class Answered(NamedTuple):
+    """What an answer says. `complete` is False when its own end mark is missing."""
+
+    response: str | None = None
+    model: str = ""
+    finish_reason: str | None = None
+    refused: bool = False
+    reasoning: str | None = None
+    tool_calls: tuple[str, ...] = ()
+    prompt_tokens: int | None = None
+    response_tokens: int | None = None
+    complete: bool = True
+    error: str | None = None
+
+
+class Function(msgspec.Struct):
+    """A called function, whole or a part of a stream."""
+
+    name: Any = None
+    arguments: Any = None
+
+
+class ToolCall(msgspec.Struct):
+    """A tool call, whole or a part of a stream."""
+
+    index: Any = None
+    function: Function | None = None
+
+
+def text_or_none(value: Any) -> str | None:
+    """Return a string, None for anything else."""
+    return value if isinstance(value, str) else None
+
+
+def text_of(value: Any) -> str:
+    """Return a string, an empty one for anything else."""
+    return value if isinstance(value, str) else ""
+
+
+def call_text(name: Any, arguments: Any) -> str:
+    """Write a tool call as text: `name(arguments)`."""
+    return f"{text_of(name)}({text_of(arguments)})"
+
+
+def tokens(usage: Any) -> tuple[int | None, int | None]:
+    """Read prompt and response tokens from a usage object of either naming; None where absent."""
+    if not isinstance(usage, dict):
+        return None, None
+    return _count(usage, "prompt_tokens", "input_tokens"), _count(usage, "completion_tokens", "output_tokens")
+
+
+def _count(usage: dict[str, Any], *names: str) -> int | None:
+    for name in names:
+        number = usage.get(name)
+        if isinstance(number, int) and not isinstance(number, bool) and number >= 0:
+            return number
+    return None
+
+
+def error_code(error: Any) -> str | None:
+    """Name an error object of an answer: its code, else its type; None where there is no error."""
+    if not error:
+        return None
+    if isinstance(error, dict):
+        for key in ("code", "type"):
+            value = error.get(key)
+            if isinstance(value, str | int) and value:
+                return str(value)[:80]
+    return "error"
+
+
+def user_of(safety_identifier: Any, user: Any) -> str:
+    """Return how the client names its end user; empty when it does not."""
+    return text_of(safety_identifier) or text_of(user)

@@ -1,0 +1,241 @@
+"""The forwarder: an ASGI callable that relays one request and its response, byte for byte.
+
+Law: the response's head goes out at once, each read from the upstream is written before the next is awaited, and
+nothing is looked into. A reply that ends early ends the client's connection without a proper end. Whatever happens
+(fault, client gone, shutdown), the upstream is closed and the exchange is counted and offered to the mirror once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Mapping
+from typing import NamedTuple
+
+import structlog
+
+from proxy.capture import Capture
+from proxy.client import Client, Receive, Scope, Send
+from proxy.endpoints import endpoint_of
+from proxy.faults import Answer, ClientLeft, UpstreamFault, fault_answer
+from proxy.headers import EXCHANGE, STATUS, to_client, to_upstream, value_of
+from proxy.mirror import Mirror
+from proxy.routing import PEEK_LIMIT, Choice, Router, model_of, with_model
+from proxy.scoreboard import INDEX, LATENCY_EDGES, Scoreboard
+from proxy.transport import Body, Outgoing, Reply, Transport
+from proxy.verdicts import VerdictBoard
+
+log = structlog.get_logger(__name__)
+
+_RECEIVED, _ENDED = INDEX["received"], INDEX["ended"]
+_STATUS = {kind: INDEX[f"status.{kind}xx"] for kind in range(1, 6)}
+_HEAD, _HEAD_SUM = INDEX["head.0"], INDEX["head.sum_us"]
+_DURATION, _DURATION_SUM = INDEX["duration.0"], INDEX["duration.sum_us"]
+
+
+class Site(NamedTuple):
+    """What forwarding needs. `transports`: provider -> transport."""
+
+    router: Router
+    transports: Mapping[str, Transport]
+    mirror: Mirror
+    board: Scoreboard
+    verdicts: VerdictBoard
+    headers_on: bool
+
+
+class Forwarder:
+    """Relays requests to the upstream that their route names."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        # Set when the worker has been told to stop.
+        self.draining = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        forwarding = _Forwarding(self._site, scope, Client(scope, receive, send))
+        try:
+            if self.draining:
+                await forwarding.failed(UpstreamFault("draining"))
+            else:
+                await forwarding.run()
+        except UpstreamFault as fault:
+            await forwarding.failed(fault)
+        except ClientLeft:
+            forwarding.client_left()
+        except asyncio.CancelledError:
+            await forwarding.cancelled()
+        finally:
+            forwarding.finish()
+
+
+class _Forwarding:
+    """One exchange on its way."""
+
+    __slots__ = ("began", "capture", "choice", "client", "end", "id", "scope", "site", "status")
+
+    def __init__(self, site: Site, scope: Scope, client: Client) -> None:
+        mirror = site.mirror
+        now = mirror.clock.now()
+        self.site = site
+        self.scope = scope
+        self.client = client
+        self.began = mirror.clock.monotonic()
+        self.id = mirror.new_id(now)
+        self.choice: Choice | None = site.router.only
+        self.status = 0
+        self.end = ""
+        site.board.slots[_RECEIVED] += 1
+        endpoint = endpoint_of(scope["method"], scope["raw_path"])
+        self.capture: Capture | None = mirror.begin(self.id, now, endpoint, scope["headers"])
+
+    async def run(self) -> None:
+        """Relay the request, then the response. Raises UpstreamFault and ClientLeft."""
+        if value_of(self.scope["headers"], b"upgrade").lower() == b"websocket":
+            raise UpstreamFault("websocket_unsupported")
+        outgoing, choice = await self._outgoing()
+        reply = await self.site.transports[choice.provider].open(outgoing)
+        try:
+            await self._relay(reply)
+        finally:
+            await reply.close()
+
+    async def _outgoing(self) -> tuple[Outgoing, Choice]:
+        scope = self.scope
+        body, choice = await self._body()
+        headers = to_upstream(scope["headers"])
+        if choice.model and isinstance(body, bytes):
+            body = with_model(body, choice.model)
+            headers = [pair for pair in headers if pair[0] != b"content-length"]
+        if choice.authorization is not None:
+            headers = [pair for pair in headers if pair[0] != b"authorization"]
+            headers.append((b"authorization", choice.authorization))
+        target = choice.upstream.target(scope["raw_path"], scope["query_string"])
+        return Outgoing(scope["method"], choice.upstream, target, headers, body), choice
+
+    async def _body(self) -> tuple[Body | None, Choice]:
+        """Read as much of the body as routing needs, and choose."""
+        first, more = await self.client.first_part()
+        only = self.site.router.only
+        if only is None and more:
+            first, more = await self._whole(first), False
+        choice = only or self._choose(first)
+        self._note_choice(choice)
+        if more:
+            return self._streamed(first), choice
+        if first and self.capture is not None:
+            self.capture.keep_request(first)
+        return first or None, choice
+
+    async def _whole(self, first: bytes) -> bytes:
+        parts, size = [], 0
+        async for part in self.client.parts(first):
+            parts.append(part)
+            size += len(part)
+            if size > PEEK_LIMIT:
+                raise UpstreamFault("body_too_large", f"limit {PEEK_LIMIT} bytes")
+        return b"".join(parts)
+
+    def _choose(self, body: bytes) -> Choice:
+        model = model_of(body) if body else ""
+        choice = self.site.router.choose(model)
+        if choice is None:
+            raise UpstreamFault("model_not_routed", model[:80])
+        return choice
+
+    def _note_choice(self, choice: Choice) -> None:
+        self.choice = choice
+        if self.capture is not None:
+            self.capture.route, self.capture.arm = choice.route, choice.arm
+            self.capture.variant = choice.variant
+
+    async def _streamed(self, first: bytes) -> AsyncIterator[bytes]:
+        capture = self.capture
+        async for part in self.client.parts(first):
+            if capture is not None:
+                capture.keep_request(part)
+            yield part
+
+    async def _relay(self, reply: Reply) -> None:
+        client, capture = self.client, self.capture
+        monotonic = self.site.mirror.clock.monotonic
+        self._note_head(reply, monotonic())
+        await client.head(reply.status, to_client(reply.headers, reply.status, self._own_headers()))
+        try:
+            while chunk := await reply.read():
+                if capture is not None:
+                    capture.keep_response(chunk, monotonic)
+                await client.part(chunk)
+        except UpstreamFault:
+            if rest := reply.rest():
+                if capture is not None:
+                    capture.keep_response(rest, monotonic)
+                await client.part(rest)
+            raise
+        await client.end()
+
+    def _note_head(self, reply: Reply, now: float) -> None:
+        self.status = reply.status
+        _observe(self.site.board, _HEAD, _HEAD_SUM, now - self.began)
+        if self.capture is not None:
+            self.capture.status = reply.status
+            self.capture.content_type = value_of(reply.headers, b"content-type")
+            self.capture.content_coding = value_of(reply.headers, b"content-encoding")
+
+    def _own_headers(self) -> list[tuple[bytes, bytes]]:
+        if not self.site.headers_on or self.choice is None:
+            return []
+        line = self.site.verdicts.line((self.choice.route, self.choice.arm))
+        return [(STATUS, line), (EXCHANGE, b'"' + self.id.encode() + b'"')]
+
+    async def failed(self, fault: UpstreamFault) -> None:
+        """Tell the client, or end its connection without a proper end when the head is gone already."""
+        if self.client.left:
+            self.client_left()
+            return
+        self.end = fault.code
+        self.site.board.add(f"fault.{fault.code}")
+        log.warning(
+            "upstream fault", exchange=self.id, code=fault.code, detail=fault.detail, status=self.status
+        )
+        if self.client.phase > 0:
+            return
+        answer = fault_answer(fault.code)
+        self.status = answer.status
+        if self.capture is not None:
+            self.capture.status = answer.status
+        await self.client.answer(Answer(answer.status, answer.headers + self._own_headers(), answer.body))
+
+    def client_left(self) -> None:
+        """Note that nobody is there any more."""
+        self.end = "client_left"
+        self.site.board.add(f"left.{self.client.phase_name}")
+
+    async def cancelled(self) -> None:
+        """Tell our own cancelling (the client left) from the server's (its patience at shutdown ended)."""
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()
+        if self.client.left:
+            self.client_left()
+        else:
+            await self.failed(UpstreamFault("draining"))
+
+    def finish(self) -> None:
+        """Count the exchange and offer it to the mirror."""
+        self.client.release()
+        board, mirror = self.site.board, self.site.mirror
+        board.slots[_ENDED] += 1
+        if self.status:
+            board.slots[_STATUS[min(self.status // 100, 5)]] += 1
+        _observe(board, _DURATION, _DURATION_SUM, mirror.clock.monotonic() - self.began)
+        if self.capture is not None:
+            self.capture.end = self.end
+            mirror.offer(self.capture)
+
+
+def _observe(board: Scoreboard, first: int, total: int, seconds: float) -> None:
+    slots = board.slots
+    slots[first + bisect_left(LATENCY_EDGES, seconds)] += 1
+    slots[total] += int(seconds * 1e6)

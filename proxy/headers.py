@@ -1,0 +1,133 @@
+"""Which headers pass, which stay here and which are added: tables and pure functions over raw byte pairs.
+
+Law: names are compared in lower case, values are never looked into (but `Connection`, which names further headers
+to drop), order and repetition are kept. Nothing is added to a request. To a response come at most the two headers
+below, as RFC 9651 structured fields. Hop-by-hop: RFC 9110 section 7.6.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from monitor.contract import Tier, Verdict
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+# `Host` names us, not the upstream. `Expect` was answered when the body was first read.
+REQUEST_DROPPED = HOP_BY_HOP | {b"host", b"expect", b"drift-mirror", b"drift-sticky"}
+# A proxy behind another one of its kind: the outer one speaks.
+RESPONSE_REPLACED = frozenset({b"drift-status", b"drift-exchange"})
+
+OPT_OUT = b"drift-mirror"
+STICKY = b"drift-sticky"
+# On a response that this proxy made itself, as a token: `Drift-Error: upstream_refused`.
+ERROR = b"drift-error"
+STATUS = b"drift-status"
+EXCHANGE = b"drift-exchange"
+
+
+def value_of(headers: Headers, name: bytes) -> bytes:
+    """Return the first value of a header (lower-case name); empty when it is absent."""
+    for key, value in headers:
+        if key == name or key.lower() == name:
+            return value
+    return b""
+
+
+def to_upstream(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """Return the request headers that go upstream (names are lower case already, as ASGI demands)."""
+    dropped = _with_named_by_connection(headers, REQUEST_DROPPED)
+    return [pair for pair in headers if pair[0] not in dropped]
+
+
+def to_client(headers: Headers, status: int, own: Headers = ()) -> list[tuple[bytes, bytes]]:
+    """Return the response headers that go to the client, with our own behind them."""
+    dropped = _with_named_by_connection(headers, HOP_BY_HOP)
+    if own:
+        dropped = dropped | RESPONSE_REPLACED
+    if status == 304:
+        # The server below would hold us to that length, and a 304 has no body (RFC 9110 section 15.4.5).
+        dropped = dropped | {b"content-length"}
+    kept = [pair for pair in headers if pair[0].lower() not in dropped]
+    kept.extend(own)
+    return kept
+
+
+def _with_named_by_connection(headers: Headers, dropped: frozenset[bytes]) -> frozenset[bytes]:
+    for name, value in headers:
+        if len(name) == 10 and name.lower() == b"connection":
+            named = {token.strip().lower() for token in value.split(b",")}
+            dropped = dropped | (named - {b"content-length"})
+    return dropped
+
+
+def opted_out(headers: Headers) -> bool:
+    """Tell whether the request says `Drift-Mirror: ?0` (parameters allowed)."""
+    return value_of(headers, OPT_OUT).partition(b";")[0].strip() == b"?0"
+
+
+def sf_string(text: str) -> str:
+    """Write an RFC 9651 string; what is not printable ASCII becomes `?`."""
+    safe = "".join(c if " " <= c <= "~" else "?" for c in text)
+    escaped = safe.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def sf_decimal(number: float) -> str:
+    """Write an RFC 9651 decimal: at most three digits behind the point, at least one."""
+    limited = max(-999_999_999_999.0, min(999_999_999_999.0, number))
+    text = f"{limited:.3f}".rstrip("0")
+    text = text + "0" if text.endswith(".") else text
+    return "0.0" if text == "-0.0" else text
+
+
+def _number(verdict: Verdict, signal: str, field: str) -> str | None:
+    found = verdict.signals.get(signal)
+    number = getattr(found, field) if found else None
+    # NaN is not equal to itself and has no structured form.
+    return sf_decimal(number) if number is not None and number == number else None  # noqa: PLR0124 - NaN test
+
+
+def drift_status(verdict: Verdict, now: float, stale_s: float) -> bytes:
+    """Serialise a verdict as `Drift-Status`; one older than `stale_s` seconds says `blind`."""
+    age = max(0, int(now - verdict.time))
+    tier = Tier.BLIND if age > stale_s else verdict.tier
+    window = verdict.n.get("window")
+    parameters = (
+        ("route", sf_string(verdict.route)),
+        ("arm", verdict.arm if _is_token(verdict.arm) else sf_string(verdict.arm)),
+        ("js", _number(verdict, "response_js", "value")),
+        ("novel", _number(verdict, "new_clusters", "value")),
+        ("reward", _number(verdict, "reward", "effect")),
+        ("n", None if window is None else str(window)),
+        ("age", str(age)),
+        ("baseline", None if verdict.baseline is None else sf_string(verdict.baseline)),
+    )
+    return _item(tier, parameters)
+
+
+def no_verdict(route: str, arm: str, tier: Tier) -> bytes:
+    """Serialise what is said before any verdict exists: `learning` or `blind`."""
+    return _item(tier, (("route", sf_string(route)), ("arm", arm if _is_token(arm) else sf_string(arm))))
+
+
+def _item(tier: Tier, parameters: Iterable[tuple[str, str | None]]) -> bytes:
+    text = tier.value + "".join(f";{name}={value}" for name, value in parameters if value is not None)
+    return text.encode("ascii", "replace")
+
+
+def _is_token(text: str) -> bool:
+    return text.isascii() and text.replace("-", "a").replace("_", "a").isalnum() and text[0].isalpha()

@@ -1,0 +1,202 @@
+"""The mirror: from captures to batches on the bus, in a thread of its own.
+
+Law: `offer` appends to a queue and returns; it never blocks, never raises and wakes nobody. The writer thread looks
+every `flush_s`, assembles, publishes, and retries with growing pauses while the bus is away; what waits meanwhile
+is bounded by the budget, and what no longer fits is dropped at capture and counted. The law of counting:
+received = mirrored + dropped by reason + pending, and pending is 0 after a flush.
+
+`except Exception` stands here once: a capture that assembling cannot handle is counted (`internal`), logged, and
+must not take the others with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+import structlog
+
+from monitor.bus import Bus, BusError
+from monitor.contract import Exchange
+from monitor.contract.config import Mirror as MirrorConfig
+from proxy.assemble import MALFORMED, Assembler, user_hash
+from proxy.capture import Budget, Capture, ExchangeIds
+from proxy.headers import Headers, opted_out, value_of
+from proxy.scoreboard import INDEX, Scoreboard
+
+log = structlog.get_logger(__name__)
+
+# Exchanges in one publish: large enough to share a commit, small enough to encode in well under a millisecond.
+BATCH = 200
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
+
+_DROPPED = {name.removeprefix("dropped."): i for name, i in INDEX.items() if name.startswith("dropped.")}
+_MIRRORED, _PARTIAL = INDEX["mirrored"], INDEX["partial"]
+
+
+class Clock(NamedTuple):
+    """Epoch seconds and monotonic seconds."""
+
+    now: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.perf_counter
+
+
+class Mirror:
+    """The serving thread's side: decides what is captured and takes captures in."""
+
+    def __init__(self, config: MirrorConfig, board: Scoreboard, salt: bytes, clock: Clock) -> None:
+        self._config = config
+        self._slots = board.slots
+        self._salt = salt
+        self._ids = ExchangeIds()
+        self._share = int(config.sample * 2**64)
+        self.clock = clock
+        self.budget = Budget(config.queue_bytes)
+        self.queue: deque[Capture] = deque()
+
+    def new_id(self, now: float) -> str:
+        """Return the id of an exchange that begins now."""
+        return self._ids.next(now)
+
+    def begin(self, exchange_id: str, now: float, endpoint: str, headers: Headers) -> Capture | None:
+        """Start a capture, or count why there is none."""
+        reason = self._reason_against(exchange_id, endpoint, headers)
+        if reason:
+            self._slots[_DROPPED[reason]] += 1
+            return None
+        capture = Capture(exchange_id, now, self.clock.monotonic(), self.budget, self._config.max_body_bytes)
+        capture.endpoint = endpoint
+        capture.request_coding = value_of(headers, b"content-encoding")
+        if authorization := value_of(headers, b"authorization") or value_of(headers, b"api-key"):
+            capture.user = user_hash(authorization, self._salt)
+        return capture
+
+    def _reason_against(self, exchange_id: str, endpoint: str, headers: Headers) -> str:
+        if not self._config.enabled:
+            return "mirror_off"
+        if not endpoint:
+            return "endpoint"
+        if opted_out(headers):
+            return "opted_out"
+        return "" if self._config.sample >= 1.0 or sampled(exchange_id, self._share) else "sampled_out"
+
+    def offer(self, capture: Capture) -> None:
+        """Take a finished capture in, or count why not. Never blocks, never raises."""
+        capture.ended = self.clock.monotonic()
+        if capture.drop:
+            self._slots[_DROPPED[capture.drop]] += 1
+            if capture.held:
+                capture.let_go(capture.drop)
+        else:
+            self.queue.append(capture)
+
+
+def sampled(exchange_id: str, share: int) -> bool:
+    """Tell whether an id's hash (64 bits of BLAKE2b) lies below `share`."""
+    digest = hashlib.blake2b(exchange_id.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") < share
+
+
+class MirrorWriter(threading.Thread):
+    """The thread that assembles and publishes. `open_bus` is called in it; `stop` asks for a last flush."""
+
+    def __init__(
+        self,
+        mirror: Mirror,
+        board: Scoreboard,
+        assemble: Assembler,
+        open_bus: Callable[[], Bus],
+        flush_s: float,
+    ) -> None:
+        super().__init__(name="mirror-writer", daemon=True)
+        self._mirror = mirror
+        self._board = board
+        self._assemble = assemble
+        self._open_bus = open_bus
+        self._flush_s = flush_s
+        self._stopping = threading.Event()
+        self._give_up_at = float("inf")
+        self._bus: Bus | None = None
+
+    def run(self) -> None:
+        """Write until stopped, then write what is left."""
+        last = False
+        while not last:
+            last = self._stopping.wait(self._flush_s)
+            while self._mirror.queue:
+                self._write_batch()
+        if self._bus is not None:
+            self._bus.close()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Flush and end; False when the bus hung beyond the time, then the rest is settled as a crash."""
+        self._give_up_at = time.monotonic() + timeout_s
+        self._stopping.set()
+        self.join(timeout_s + 1.0)
+        return not self.is_alive()
+
+    def _write_batch(self) -> None:
+        queue, held = self._mirror.queue, 0
+        exchanges: list[Exchange] = []
+        while queue and len(exchanges) < BATCH:
+            capture = queue.popleft()
+            held += capture.held
+            exchange = self._assembled(capture)
+            if exchange is not None:
+                exchanges.append(exchange)
+        if exchanges:
+            self._publish(exchanges)
+        self._mirror.budget.freed += held
+
+    def _assembled(self, capture: Capture) -> Exchange | None:
+        slots = self._board.slots
+        try:
+            exchange = self._assemble(capture)
+        except Exception:  # the law of this file: count, log, go on
+            log.exception("exchange cannot be assembled", exchange=capture.id)
+            slots[_DROPPED["internal"]] += 1
+            return None
+        if not exchange.complete:
+            slots[_PARTIAL] += 1
+        if exchange.error in MALFORMED:
+            self._board.add("malformed")
+        return exchange
+
+    def _publish(self, exchanges: list[Exchange]) -> None:
+        pause = FIRST_PAUSE_S
+        while True:
+            try:
+                if self._bus is None:
+                    self._bus = self._open_bus()
+                self._bus.publish(self._board.producer, exchanges, self._mirror.clock.now())
+            except BusError as error:
+                if self._gave_up(exchanges, error):
+                    return
+                self._rest(pause, error)
+                pause = min(pause * 2.0, LONGEST_PAUSE_S)
+            else:
+                self._board.slots[_MIRRORED] += len(exchanges)
+                return
+
+    def _gave_up(self, exchanges: list[Exchange], error: BusError) -> bool:
+        if time.monotonic() < self._give_up_at - FIRST_PAUSE_S:
+            return False
+        log.error("mirror gives up on exchanges at shutdown", n=len(exchanges), reason=str(error))
+        self._board.slots[_DROPPED["bus_error"]] += len(exchanges)
+        return True
+
+    def _rest(self, pause_s: float, error: BusError) -> None:
+        log.warning("bus is away, exchanges wait", reason=str(error), pause_s=pause_s)
+        self._board.add("bus_retries")
+        if self._bus is not None:
+            self._bus.close()
+            self._bus = None
+        # Once stopping, the event would end every pause at once.
+        if self._stopping.is_set():
+            time.sleep(FIRST_PAUSE_S)
+        else:
+            self._stopping.wait(pause_s)

@@ -1,0 +1,131 @@
+"""Routing: which variant serves a request, decided from its model name.
+
+Law: pure. With one catch-all route that rewrites nothing, no body is ever looked into. Otherwise the `model` of a
+JSON body decides; a body without one (a GET, an upload) goes to the first route that matches the empty name, else
+to the first route. A model rewrite changes the bytes of that one JSON string and no other.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+import msgspec
+
+from monitor.contract.config import Config, Route
+from proxy.transport import Upstream, parse_upstream
+
+# A JSON body is held back at most this far to find its model name, in bytes.
+PEEK_LIMIT = 64 * 1024 * 1024
+
+
+class Choice(NamedTuple):
+    """Where a request goes and under which names it is counted."""
+
+    route: str
+    arm: str
+    variant: str
+    provider: str
+    upstream: Upstream
+    # Sent instead of the client's model; empty: unchanged.
+    model: str
+    # The whole Authorization value to send instead of the client's; None: the client's passes.
+    authorization: bytes | None
+
+
+class Router(NamedTuple):
+    """The routes in order, each with its pattern."""
+
+    choices: tuple[tuple[str, Choice], ...]
+    # The choice for every request when no body needs to be looked into.
+    only: Choice | None
+
+    def choose(self, model: str) -> Choice | None:
+        """Return the first route whose pattern matches, None when there is none."""
+        for pattern, choice in self.choices:
+            if fnmatchcase(model, pattern):
+                return choice
+        return self.choices[0][1] if not model else None
+
+
+def build_router(config: Config) -> Router:
+    """Prepare the configured routes."""
+    choices = tuple((route.match, _choice(route, config)) for route in config.routes)
+    pattern, first = choices[0]
+    alone = pattern == "*" and not first.model
+    return Router(choices, first if alone else None)
+
+
+def _choice(route: Route, config: Config) -> Choice:
+    variant = route.variant
+    key = variant.api_key
+    return Choice(
+        route.name,
+        "control",
+        variant.name,
+        variant.provider,
+        parse_upstream(variant.upstream or config.proxy.upstream),
+        variant.model,
+        None if key is None else b"Bearer " + key.reveal().encode(),
+    )
+
+
+def arms(router: Router) -> Sequence[tuple[str, str]]:
+    """List the (route, arm) pairs that this router can choose."""
+    return [(choice.route, choice.arm) for _, choice in router.choices]
+
+
+class _Model(msgspec.Struct):
+    model: object = None
+
+
+_model = msgspec.json.Decoder(_Model)
+
+
+def model_of(body: bytes) -> str:
+    """Return the `model` of a JSON body; empty when there is none or the body is no JSON."""
+    try:
+        found = _model.decode(body).model
+    except msgspec.DecodeError:
+        return ""
+    return found if isinstance(found, str) else ""
+
+
+# A JSON string, a bracket or anything else worth a stop while walking the top level.
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]')
+
+
+def with_model(body: bytes, model: str) -> bytes:
+    """Replace the top-level `model` string of a JSON object; every other byte stays.
+
+    The last of several `model` keys counts, as it does for JSON readers. A body without one is returned as it is.
+    """
+    depth, key, span = 0, b"", None
+    for token in _TOKEN.finditer(body):
+        text = token[0]
+        if text in (b"{", b"["):
+            depth += 1
+        elif text in (b"}", b"]"):
+            depth -= 1
+        elif depth == 1:
+            if _is_key(body, token.end()):
+                key = text
+            elif _names_model(key):
+                span, key = token.span(), b""
+            else:
+                key = b""
+    if span is None:
+        return body
+    return body[: span[0]] + json.dumps(model).encode() + body[span[1] :]
+
+
+def _is_key(body: bytes, end: int) -> bool:
+    return body[end : end + 64].lstrip().startswith(b":")
+
+
+def _names_model(key: bytes) -> bool:
+    # An escaped spelling ("mod\u0065l") names the same key.
+    return key == b'"model"' or (b"\\" in key and json.loads(key) == "model")

@@ -1,0 +1,131 @@
+"""The default transport: aiohttp, with everything that changes bytes switched off.
+
+Off: decompression, redirects, cookies, environment proxies, automatic headers, the limit of 100 connections, the
+re-quoting of URLs. Idle connections are kept for less than the 5 s after which the usual Python servers close
+theirs, and one that the upstream has closed already is recognised before anything is sent on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from monitor.contract.config import Timeouts
+from proxy.faults import UpstreamFault
+from proxy.transport import Body, Outgoing, Reply
+
+KEEP_ALIVE_S = 4.0
+READ_BUFFER = 256 * 1024
+# istr-free: aiohttp compares these case-insensitively.
+_NOT_ADDED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+
+
+class AiohttpTransport:
+    """Keeps one session; belongs to the loop it was made in."""
+
+    def __init__(self, timeouts: Timeouts) -> None:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0, limit_per_host=0, keepalive_timeout=KEEP_ALIVE_S, ttl_dns_cache=30
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=_NOT_ADDED,
+            auto_decompress=False,
+            trust_env=False,
+            requote_redirect_url=False,
+            read_bufsize=READ_BUFFER,
+            max_line_size=64 * 1024,
+            max_field_size=64 * 1024,
+            timeout=aiohttp.ClientTimeout(total=None, connect=timeouts.connect_s, sock_read=timeouts.read_s),
+        )
+
+    async def open(self, request: Outgoing) -> Reply:
+        """Send a request and return the reply's head. Raises UpstreamFault."""
+        try:
+            response = await self._session.request(
+                request.method,
+                URL(request.upstream.origin + request.target.decode("ascii"), encoded=True),
+                headers=_multidict(request.headers),
+                data=_once(request.body),
+                allow_redirects=False,
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise _translate(error) from error
+        return AiohttpReply(response)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+
+class AiohttpReply:
+    """A reply whose head has arrived."""
+
+    __slots__ = ("_response", "headers", "status")
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.headers = list(response.raw_headers)
+
+    async def read(self) -> bytes:
+        """Return the next bytes, empty at the end. Raises UpstreamFault."""
+        try:
+            return await self._response.content.readany()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _translate(error) from error
+
+    def rest(self) -> bytes:
+        """Return what had arrived before a fault and was not read yet."""
+        # aiohttp raises the fault before it gives out what is buffered, and offers no public way to it.
+        return self._response.content._read_nowait(-1)  # noqa: SLF001 - see above
+
+    async def close(self) -> None:
+        """Close the upstream connection unless the reply was read to its end."""
+        self._response.close()
+
+
+def _multidict(headers: list[tuple[bytes, bytes]]) -> CIMultiDict[str]:
+    # aiohttp writes header text as UTF-8, so reading it as such gives the same bytes back.
+    return CIMultiDict(
+        [(name.decode("ascii"), value.decode("utf-8", "surrogateescape")) for name, value in headers]
+    )
+
+
+def _once(body: Body | None) -> Body | None:
+    """Guard a streamed body against being sent again on another connection: its first part is gone."""
+    return body if body is None or isinstance(body, bytes) else _single_use(body)
+
+
+async def _single_use(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async for chunk in body:
+        yield chunk
+
+
+# The first class that matches names the fault; the order goes from special to general.
+_FAULT_OF: tuple[tuple[type[BaseException], str], ...] = (
+    (aiohttp.ConnectionTimeoutError, "upstream_connect_timeout"),
+    (aiohttp.ServerTimeoutError, "upstream_timeout"),
+    (TimeoutError, "upstream_timeout"),
+    (aiohttp.ClientConnectorDNSError, "upstream_unresolved"),
+    (aiohttp.ClientConnectorCertificateError, "upstream_tls"),
+    (aiohttp.ClientSSLError, "upstream_tls"),
+    (aiohttp.ClientConnectorError, "upstream_refused"),
+    (aiohttp.ServerDisconnectedError, "upstream_reset"),
+    (aiohttp.ClientPayloadError, "upstream_reset"),
+    (aiohttp.ClientOSError, "upstream_reset"),
+    (aiohttp.ClientResponseError, "upstream_garbage"),
+    (aiohttp.InvalidURL, "bad_request_target"),
+    (asyncio.IncompleteReadError, "upstream_reset"),
+    (OSError, "upstream_reset"),
+    (ValueError, "bad_request_target"),
+)
+
+
+def _translate(error: BaseException) -> UpstreamFault:
+    code = next((code for kind, code in _FAULT_OF if isinstance(error, kind)), "upstream_reset")
+    return UpstreamFault(code, type(error).__name__)

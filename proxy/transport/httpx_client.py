@@ -1,0 +1,121 @@
+"""The other transport: any httpx transport (httpx's own by default), below httpx's client.
+
+The client would add headers and decode; its transport does neither. The request target goes out as raw bytes
+through httpcore's `target` extension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+
+from monitor.contract.config import Timeouts
+from proxy.faults import UpstreamFault
+from proxy.headers import value_of
+from proxy.transport import Body, Outgoing, Reply
+
+KEEP_ALIVE_S = 4.0
+
+
+class HttpxTransport:
+    """Wraps one httpx transport; belongs to the loop it was made in."""
+
+    def __init__(self, timeouts: Timeouts, inner: httpx.AsyncBaseTransport | None = None) -> None:
+        limits = httpx.Limits(
+            max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEEP_ALIVE_S
+        )
+        self._inner = inner or httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
+        self._timeouts = httpx.Timeout(timeouts.read_s, connect=timeouts.connect_s, pool=None).as_dict()
+
+    async def open(self, request: Outgoing) -> Reply:
+        """Send a request and return the reply's head. Raises UpstreamFault."""
+        try:
+            response = await self._inner.handle_async_request(self._request(request))
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise _translate(error) from error
+        return HttpxReply(response)
+
+    def _request(self, request: Outgoing) -> httpx.Request:
+        url = httpx.URL(request.upstream.origin)
+        framing = _framing(request)
+        return httpx.Request(
+            request.method,
+            url,
+            headers=[(b"host", url.netloc), *request.headers, *framing],
+            stream=_Stream(request.body),
+            extensions={"timeout": self._timeouts, "target": request.target},
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._inner.aclose()
+
+
+def _framing(request: Outgoing) -> list[tuple[bytes, bytes]]:
+    if value_of(request.headers, b"content-length"):
+        return []
+    if isinstance(request.body, bytes):
+        return [(b"content-length", str(len(request.body)).encode())]
+    if request.body is not None:
+        return [(b"transfer-encoding", b"chunked")]
+    return [(b"content-length", b"0")] if request.method in {"POST", "PUT", "PATCH"} else []
+
+
+class _Stream(httpx.AsyncByteStream):
+    def __init__(self, body: Body | None) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if isinstance(self._body, bytes):
+            yield self._body
+        elif self._body is not None:
+            async for chunk in self._body:
+                yield chunk
+
+
+class HttpxReply:
+    """A reply whose head has arrived."""
+
+    __slots__ = ("_chunks", "_response", "headers", "status")
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._response = response
+        self._chunks = response.aiter_raw()
+        self.status = response.status_code
+        self.headers = response.headers.raw
+
+    async def read(self) -> bytes:
+        """Return the next bytes, empty at the end. Raises UpstreamFault."""
+        try:
+            async for chunk in self._chunks:
+                if chunk:
+                    return chunk
+        except httpx.TransportError as error:
+            raise _translate(error) from error
+        return b""
+
+    def rest(self) -> bytes:
+        """Return nothing: httpx gives out bytes before it raises."""
+        return b""
+
+    async def close(self) -> None:
+        """Close the upstream connection unless the reply was read to its end."""
+        await self._response.aclose()
+
+
+_FAULT_OF: tuple[tuple[type[BaseException], str], ...] = (
+    (httpx.ConnectTimeout, "upstream_connect_timeout"),
+    (httpx.TimeoutException, "upstream_timeout"),
+    (httpx.ConnectError, "upstream_refused"),
+    (httpx.RemoteProtocolError, "upstream_garbage"),
+    (httpx.InvalidURL, "bad_request_target"),
+)
+
+
+def _translate(error: BaseException) -> UpstreamFault:
+    code = next((code for kind, code in _FAULT_OF if isinstance(error, kind)), "upstream_reset")
+    # httpcore reports a connection closed without an answer as a protocol error too.
+    if code == "upstream_garbage" and "disconnected" in str(error):
+        code = "upstream_reset"
+    return UpstreamFault(code, type(error).__name__)

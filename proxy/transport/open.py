@@ -1,0 +1,26 @@
+"""The one place that chooses transports from the configuration."""
+
+from __future__ import annotations
+
+from monitor.contract.config import Config
+from proxy.transport import Transport
+
+
+def open_transports(config: Config) -> dict[str, Transport]:
+    """Make a transport for each provider that a route's variant names. To be called in the running loop."""
+    providers = {route.variant.provider for route in config.routes}
+    opened: dict[str, Transport] = {}
+    if "openai" in providers:
+        opened["openai"] = _openai(config)
+    return opened
+
+
+def _openai(config: Config) -> Transport:
+    timeouts = config.proxy.timeouts
+    if config.proxy.transport == "httpx":
+        from proxy.transport.httpx_client import HttpxTransport  # noqa: PLC0415 - memory, only where configured
+
+        return HttpxTransport(timeouts)
+    from proxy.transport.aiohttp_client import AiohttpTransport  # noqa: PLC0415 - as above
+
+    return AiohttpTransport(timeouts)

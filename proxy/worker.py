@@ -1,0 +1,168 @@
+"""A worker process: one event loop that serves, one thread that mirrors, one that fetches verdicts.
+
+Law: a worker gets everything it needs (configuration, listening socket, its name) from its parent through standard
+input, which then stays open as a lifeline: when it ends, the parent is gone and the worker drains. SIGTERM: stop
+accepting, finish running responses within `proxy.drain_s`, flush the mirror, exit 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+import uvloop
+
+from monitor.bus import Bus
+from monitor.bus.open import open_bus
+from monitor.contract.config import Config
+from proxy.app import ProxyApp
+from proxy.assemble import Assembler
+from proxy.forward import Forwarder, Site
+from proxy.http_server import QuietServer, make_server
+from proxy.log import set_up_logs
+from proxy.mirror import Clock, Mirror, MirrorWriter
+from proxy.redact import Redactor
+from proxy.routing import arms, build_router
+from proxy.scoreboard import Scoreboard
+from proxy.status import Surroundings
+from proxy.transport.open import open_transports
+from proxy.verdicts import VerdictBoard, VerdictPoller, stale_after
+
+log = structlog.get_logger(__name__)
+
+# The mirror's thread may hold the interpreter at most this long while a request waits for it (default: 5 ms).
+SWITCH_S = 0.0005
+# How long the last flush may take after the last response.
+FLUSH_S = 5.0
+# A decoded body may be this many times larger than the largest one that is kept.
+DECODED_RATIO = 8
+
+
+class WorkerSpec(NamedTuple):
+    """What a worker is told by its parent."""
+
+    config: Config
+    version: str
+    producer: str
+    number: int
+    socket_fd: int
+    salt: bytes
+    directory: Path
+
+
+class Worker:
+    """The parts of a worker, put together. To be made in the running loop."""
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        config = spec.config
+        self.spec = spec
+        self.board = Scoreboard(spec.directory, spec.producer)
+        clock = Clock()
+        router = build_router(config)
+        self.mirror = Mirror(config.mirror, self.board, spec.salt, clock)
+        self.writer = MirrorWriter(
+            self.mirror, self.board, make_assembler(spec), self._open_bus, config.mirror.flush_s
+        )
+        self.verdicts = VerdictBoard(arms(router), stale_after(config))
+        self.poller = VerdictPoller(self.verdicts, self._open_bus)
+        self.transports = open_transports(config)
+        self.forwarder = Forwarder(
+            Site(
+                router, self.transports, self.mirror, self.board, self.verdicts, config.proxy.headers == "on"
+            )
+        )
+        self.app = ProxyApp(self.forwarder, self._surroundings())
+
+    def _open_bus(self) -> Bus:
+        return open_bus(self.spec.config)
+
+    def _surroundings(self) -> Surroundings:
+        spec = self.spec
+        return Surroundings(
+            spec.config,
+            spec.version,
+            spec.directory,
+            self.verdicts,
+            lambda: not self.forwarder.draining,
+            time.time,
+        )
+
+    async def serve(self, server: QuietServer) -> None:
+        """Serve until the server is stopped, then flush."""
+        self.writer.start()
+        self.poller.start()
+        gauges = asyncio.create_task(self._keep_gauges(), name="gauges")
+        listener = socket.socket(fileno=self.spec.socket_fd)
+        self.board.put("started", 1)
+        await server.serve(sockets=[listener])
+        gauges.cancel()
+        for transport in self.transports.values():
+            await transport.close()
+        await asyncio.to_thread(self._flush)
+
+    def drain(self) -> None:
+        """Note that nothing new is accepted."""
+        self.forwarder.draining = True
+        self.board.put("started", 0)
+
+    def _flush(self) -> None:
+        self.poller.stop()
+        if self.writer.stop(FLUSH_S):
+            self.board.close()
+        else:
+            log.error("bus hangs, what is left of the mirror is counted as lost")
+
+    async def _keep_gauges(self) -> None:
+        while True:
+            self.board.put("queue_exchanges", len(self.mirror.queue))
+            self.board.put("queue_bytes", max(0, self.mirror.budget.used))
+            await asyncio.sleep(1.0)
+
+
+def make_assembler(spec: WorkerSpec) -> Assembler:
+    """Prepare assembling from the configuration."""
+    mirror = spec.config.mirror
+    redactor = Redactor(mirror.redact, mirror.redact_patterns)
+    return Assembler(redactor, spec.salt, mirror.max_body_bytes * DECODED_RATIO)
+
+
+async def run_worker(spec: WorkerSpec) -> None:
+    """Serve until told to stop."""
+    worker = Worker(spec)
+    server = make_server(worker.app, spec.config.proxy.drain_s, worker.drain)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, server.stop)
+    # Ctrl-C reaches the whole group of processes; the parent passes on what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    loop.add_reader(0, _lifeline_moved, loop, server)
+    await worker.serve(server)
+
+
+def _lifeline_moved(loop: asyncio.AbstractEventLoop, server: QuietServer) -> None:
+    if not os.read(0, 4096):
+        loop.remove_reader(0)
+        log.warning("parent is gone, draining")
+        server.stop()
+
+
+def main() -> int:
+    """Read the specification from standard input and serve."""
+    # From our own parent, over a pipe that nobody else can write to.
+    spec: WorkerSpec = pickle.load(sys.stdin.buffer)  # noqa: S301 - see above
+    set_up_logs(spec.config.log, worker=spec.number)
+    sys.setswitchinterval(SWITCH_S)
+    uvloop.run(run_worker(spec))
+    return 0
+
+
+if __name__ == "__main__":
+    # Daemon threads that hang in the bus must not keep the process.
+    sys.exit(main())
