@@ -184,10 +184,12 @@ class _Forwarding:
             self.capture.content_coding = value_of(reply.headers, b"content-encoding")
 
     def _own_headers(self) -> list[tuple[bytes, bytes]]:
-        if not self.site.headers_on or self.choice is None:
+        if not self.site.headers_on:
             return []
-        line = self.site.verdicts.line((self.choice.route, self.choice.arm))
-        return [(STATUS, line), (EXCHANGE, b'"' + self.id.encode() + b'"')]
+        exchange = (EXCHANGE, b'"' + self.id.encode() + b'"')
+        if self.choice is None:
+            return [exchange]
+        return [(STATUS, self.site.verdicts.line((self.choice.route, self.choice.arm))), exchange]
 
     async def failed(self, fault: UpstreamFault) -> None:
         """Tell the client, or end its connection without a proper end when the head is gone already."""
@@ -232,6 +234,8 @@ class _Forwarding:
         _observe(board, _DURATION, _DURATION_SUM, mirror.clock.monotonic() - self.began)
         if self.capture is not None:
             self.capture.end = self.end
+            if self.choice is None:
+                self.capture.let_go("not_routed")
             mirror.offer(self.capture)
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from monitor.contract.config import Config, Route
+from monitor.contract.config import Config, Route, Variant
 from proxy.transport import Upstream, parse_upstream
 
 # A JSON body is held back at most this far to find its model name, in bytes.
@@ -67,10 +67,16 @@ def _choice(route: Route, config: Config) -> Choice:
         "control",
         variant.name,
         variant.provider,
-        parse_upstream(variant.upstream or config.proxy.upstream),
+        _upstream(variant, config),
         variant.model,
         None if key is None else b"Bearer " + key.reveal().encode(),
     )
+
+
+def _upstream(variant: Variant, config: Config) -> Upstream:
+    if variant.provider == "litellm" and not variant.upstream:
+        return Upstream("", b"")  # litellm knows where its providers live
+    return parse_upstream(variant.upstream or config.proxy.upstream)
 
 
 def arms(router: Router) -> Sequence[tuple[str, str]]:

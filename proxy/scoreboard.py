@@ -23,7 +23,9 @@ from proxy.faults import FAULTS
 
 # Reasons for which an exchange never reaches the bus. The serving thread writes the first line, the mirror's writer
 # the second; `crash` is only ever derived, when a dead worker is settled.
-DROP_REASONS = ("endpoint", "mirror_off", "opted_out", "sampled_out", "too_large", "queue_full", "crash")
+DROP_REASONS = (
+    "endpoint", "mirror_off", "not_routed", "opted_out", "sampled_out", "too_large", "queue_full", "crash",
+)  # fmt: skip
 WRITER_DROP_REASONS = ("bus_error", "internal")
 LEFT_PHASES = ("before_head", "before_body", "mid_stream")
 # Upper edges in seconds; the last bucket has none.

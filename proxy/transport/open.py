@@ -12,6 +12,10 @@ def open_transports(config: Config) -> dict[str, Transport]:
     opened: dict[str, Transport] = {}
     if "openai" in providers:
         opened["openai"] = _openai(config)
+    if "litellm" in providers:
+        from proxy.litellm_provider import LitellmTransport  # noqa: PLC0415 - takes seconds, only where configured
+
+        opened["litellm"] = LitellmTransport(config.proxy.timeouts)
     return opened
 
 
