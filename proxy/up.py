@@ -60,7 +60,7 @@ def ready_block(config: Config) -> str:
         ("base_url", f"http://{reachable(config.proxy.listen)}/v1"),
         ("upstream", config.proxy.upstream if len(upstreams) == 1 else ", ".join(upstreams)),
         ("status", f"http://{reachable(config.admin.listen)}/-/status   (also /-/drift, /metrics)"),
-        ("monitor", f"http://{reachable(config.monitor.listen)}/"),
+        ("monitor", f"http://{reachable(config.monitor.listen)}/-/status   (also /-/baselines, /metrics)"),
         ("state", str(Path(config.state_dir).resolve())),
     ]
     if len(config.routes) == 1 and config.routes[0].variant.upstream:

@@ -21,7 +21,7 @@ from monitor.contract.config import split_address
 if TYPE_CHECKING:
     from monitor.contract import Exchange
     from monitor.contract.config import Config
-    from monitor.traffic.audit import Counts, Line, ProxyCounts
+    from monitor.traffic.audit import Counts, Line
     from monitor.traffic.openai_shapes import Answers
     from monitor.traffic.replay import Plan, Sent
 
@@ -76,7 +76,7 @@ def replay(
     plan = Plan(to or f"http://{config.proxy.listen}/v1", rate, concurrency, stream_every)
     if not plan.to.startswith(("http://", "https://")):
         raise CommandFault(f"--to: got {to!r}; expected a base URL such as http://127.0.0.1:8080/v1")
-    before = _counts(config).proxy if verify else None
+    before = _counts(config).proxy.received if verify else None
     sent = _send(exchanges, plan, quiet=as_json)
     lines = _audit(config, sent, before, wait) if before is not None else ()
     show_replay(sent, lines, as_json=as_json)
@@ -105,7 +105,7 @@ def _counts(config: Config) -> Counts:
         raise CommandFault(f"--verify: {error}") from None
 
 
-def _audit(config: Config, sent: Sent, before: ProxyCounts, wait_s: float) -> tuple[Line, ...]:
+def _audit(config: Config, sent: Sent, before: int, wait_s: float) -> tuple[Line, ...]:
     """Wait until nothing is on its way any more, then compare."""
     from monitor.traffic.audit import audit
 

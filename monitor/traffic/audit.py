@@ -1,7 +1,8 @@
 """After a replay: whether the counts of every stage fit together, to the exchange.
 
 Law of this file: pure. It knows where each process tells its counts (`/-/status` of proxy and monitor) and what must
-be equal: sent = answered, received = mirrored + dropped by reason, mirrored = scored + skipped by reason + waiting.
+be equal: sent = answered, received = mirrored + dropped by reason, mirrored = scored + skipped by reason + waiting (+ what
+the bus lost to retention or damage).
 """
 
 from __future__ import annotations
@@ -23,12 +24,26 @@ class ProxyCounts(msgspec.Struct, frozen=True):
     dropped: dict[str, int] = {}
 
 
+class BusCounts(msgspec.Struct, frozen=True):
+    """Exchanges on the bus that nobody has read yet, or ever will."""
+
+    waiting: int
+    expired: int
+    damaged: int
+
+
 class MonitorCounts(msgspec.Struct, frozen=True):
     """Exchanges since the state directory began: what the monitor made of those on the bus."""
 
     scored: int
-    waiting: int
-    skipped: dict[str, int] = {}
+    skipped: dict[str, int]
+    bus: BusCounts
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """What every mirrored exchange has become, by name."""
+        bus = {"waiting": self.bus.waiting, "expired": self.bus.expired, "damaged": self.bus.damaged}
+        return {"scored": self.scored, **bus, **self.skipped}
 
 
 class Counts(NamedTuple):
@@ -40,15 +55,11 @@ class Counts(NamedTuple):
     @property
     def settled(self) -> bool:
         """Whether nothing is on its way any more."""
-        return self.proxy.pending == 0 and self.monitor.waiting == 0
+        return self.proxy.pending == 0 and self.monitor.bus.waiting == 0
 
 
 class _ProxyStatus(msgspec.Struct):
     mirror: ProxyCounts
-
-
-class _MonitorStatus(msgspec.Struct):
-    exchanges: MonitorCounts
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -69,20 +80,20 @@ def read_counts(proxy_status: bytes, monitor_status: bytes) -> Counts:
     """Read the counts out of both `/-/status`. Raises ValueError when they are not there."""
     try:
         proxy = msgspec.json.decode(proxy_status, type=_ProxyStatus).mirror
-        return Counts(proxy, msgspec.json.decode(monitor_status, type=_MonitorStatus).exchanges)
+        return Counts(proxy, msgspec.json.decode(monitor_status, type=MonitorCounts))
     except msgspec.MsgspecError as error:
         raise ValueError(f"/-/status does not hold the counts: {error}") from None
 
 
-def audit(sent: Sent, before: ProxyCounts, after: Counts) -> tuple[Line, ...]:
+def audit(sent: Sent, received_before: int, after: Counts) -> tuple[Line, ...]:
     """Compare the counts of client, proxy and monitor."""
     proxy, monitor = after
-    dropped, skipped = sum(proxy.dropped.values()), sum(monitor.skipped.values())
+    dropped = sum(proxy.dropped.values())
     return (
         Line("sent = answered", sent.requests, sent.answered, _terms(sent.failures)),
         Line(
             "received by the proxy = sent",
-            proxy.received - before.received,
+            proxy.received - received_before,
             sent.requests,
             "greater where other clients used the proxy meanwhile",
         ),
@@ -95,8 +106,8 @@ def audit(sent: Sent, before: ProxyCounts, after: Counts) -> tuple[Line, ...]:
         Line(
             "mirrored = scored + skipped + waiting",
             proxy.mirrored,
-            monitor.scored + skipped + monitor.waiting,
-            _terms({"scored": monitor.scored, "waiting": monitor.waiting, **monitor.skipped}),
+            sum(monitor.parts.values()),
+            _terms(monitor.parts),
         ),
     )
 
