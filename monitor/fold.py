@@ -92,7 +92,6 @@ def _add_responses(sums: _Sums, features: Features, encoded: Encoded, rows: NDAr
     sums.add("response_ranks", _histogram(encoded.responses.novelty[rows]))
     sums.add("response_style", style.sum(axis=0))
     sums.add("response_style_sq", (style**2).sum(axis=0))
-    sums.add("style_length", (style * style[:, :1]).sum(axis=0))
 
 
 def _add_rewards(sums: _Sums, baseline: Baseline, reward: Floats, rows: NDArray[np.intp]) -> None:

@@ -97,7 +97,6 @@ def layout_for(prompt_clusters: int, response_clusters: int) -> Layout:
         ("prompt_style", len(PROMPT_FEATURES), True),
         ("response_style", len(RESPONSE_FEATURES), True),
         ("response_style_sq", len(RESPONSE_FEATURES), True),
-        ("style_length", len(RESPONSE_FEATURES), True),
         ("reward", 1, True),
         ("reward_sq", 1, True),
         ("latency", 1, True),

@@ -34,8 +34,8 @@ class NormalScores(NamedTuple):
 
 
 def fit_normal_scores(features: Floats) -> NormalScores:
-    """Learn the score functions from float64 (m, p) baseline features. NaN rows must be left out before."""
-    columns = [_fit_column(features[:, j]) for j in range(features.shape[1])]
+    """Learn the score functions from float64 (m, p) baseline features; NaN stands for a value to leave out."""
+    columns = [_fit_column(column[~np.isnan(column)]) for column in features.T]
     edges = np.full((len(columns), CELLS - 1), np.inf)
     values = np.zeros((len(columns), CELLS))
     for j, (cut, value) in enumerate(columns):
@@ -47,6 +47,8 @@ def fit_normal_scores(features: Floats) -> NormalScores:
 
 def _fit_column(column: Floats) -> tuple[Floats, Floats]:
     """Return the inner edges and the score of each cell; an edge belongs to the cell on its right."""
+    if not len(column):
+        return np.zeros(0), np.zeros(1)
     wanted = np.quantile(column, np.linspace(0, 1, CELLS + 1)[1:-1], method="higher")
     edges = np.unique(wanted)
     edges = edges[edges > column.min()]

@@ -24,15 +24,16 @@ from monitor.bucket import Bucket
 from monitor.contract.config import BaselineConfig
 from monitor.features import Features, Floats, extract
 from monitor.fold import fold_rows
-from monitor.layout import RANK_CELLS
+from monitor.layout import PROMPT_SCORES, RANK_CELLS, RESPONSE_SCORES
 from monitor.normal_scores import NormalScores, fit_normal_scores
 from monitor.overdispersion import overdispersion
-from monitor.quantiser import Quantiser, fit_quantiser
+from monitor.quantiser import RANKS, Quantiser, fit_quantiser
 from monitor.scored import Scored
+from monitor.style import RESPONSE_FEATURES
 from monitor.terms import top_terms
 
 FEWEST = 50
-_AXES = 48
+_AXES = 16
 _FOLDS = 4
 # Ridge penalties tried, as shares of the number of exchanges.
 _PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0)
@@ -53,23 +54,18 @@ def build_baseline(
         raise BaselineError(
             f"a baseline needs at least {FEWEST} exchanges with a prompt that can be scored, got {len(prompted)}"
         )
-    prompt, prompt_novelty = _fit_side(scored.prompt, prompted, settings)
-    response, response_novelty = _fit_side(scored.response, answered, settings)
-    held_out = (_scatter(prompt_novelty, prompted, features), _scatter(response_novelty, answered, features))
-    x = prompt_features(features.prompt_style, prompt.projection.apply(scored.prompt), held_out[0])
-    reward = np.nan_to_num(scored.reward.astype(np.float64))
-    y = response_features(
-        features.response_style, response.projection.apply(scored.response), held_out[1], reward
+    prompt, prompt_held = _fit_side(scored.prompt, prompted, settings)
+    response, response_held = _fit_side(scored.response, answered, settings)
+    x, y = _raw_features(prompt, response, scored, features)
+    prompt = prompt._replace(
+        scores=_fit_scores(x, PROMPT_SCORES.index("prompt novelty"), prompted, prompt_held),
+        terms=_terms([e.prompt for e in scored.exchanges], scored.prompt, prompted, prompt),
     )
-    prompt = prompt._replace(scores=fit_normal_scores(x[prompted]))
-    response = response._replace(scores=fit_normal_scores(y[answered] if len(answered) else y[:1] * 0.0))
-    expectation, left = _fit_expectation(prompt, response, (x, y), scored, answered)
-    clusters = prompt.quantiser.assign(prompt.projection.apply(scored.prompt)).cluster
-    replies = response.quantiser.assign(response.projection.apply(scored.response)).cluster
-    prompt = prompt._replace(terms=_terms([e.prompt for e in scored.exchanges], clusters, prompted, prompt))
     response = response._replace(
-        terms=_terms([e.response or "" for e in scored.exchanges], replies, answered, response)
+        scores=_fit_scores(y, RESPONSE_SCORES.index("response novelty"), answered, response_held),
+        terms=_terms([e.response or "" for e in scored.exchanges], scored.response, answered, response),
     )
+    expectation, left = _fit_expectation(prompt, response, (x, y), scored, answered)
     draft = Baseline(
         id="",
         route=route,
@@ -80,28 +76,61 @@ def build_baseline(
         expectation=expectation,
         latency=_fit_latency(features),
         reward_edges=_reward_edges(scored.reward, answered),
-        overdispersion={
-            "prompt": overdispersion(prompt.scores.transform(x[prompted])),
-            "response": overdispersion(left),
-        },
+        length_slope=_length_slope(scored.reward, features, answered),
+        overdispersion=_overdispersion(scored, prompt.scores.transform(x[prompted]), left),
         reference=Bucket.empty("", (len(prompt.quantiser.centroids), len(response.quantiser.centroids))),
         notes=_notes(len(prompted), len(answered)),
     )
-    return _with_reference(draft, scored, features, held_out)
+    return _with_reference(draft, scored, features, (prompt_held, response_held))
+
+
+def _raw_features(prompt: Side, response: Side, scored: Scored, features: Features) -> tuple[Floats, Floats]:
+    novelty = [
+        side.quantiser.assign(v).novelty for side, v in ((prompt, scored.prompt), (response, scored.response))
+    ]
+    reward = np.nan_to_num(scored.reward.astype(np.float64))
+    return (
+        prompt_features(features.prompt_style, prompt.projection.apply(scored.prompt), novelty[0]),
+        response_features(
+            features.response_style, response.projection.apply(scored.response), novelty[1], reward
+        ),
+    )
+
+
+def _overdispersion(scored: Scored, prompt_scores: Floats, residuals: Floats) -> dict[str, Floats]:
+    """Measure it where exchanges carry times, in whose order they are given; without times assume independence."""
+    if scored.exchanges[0].time == scored.exchanges[-1].time:
+        return {"prompt": np.ones(prompt_scores.shape[1]), "response": np.ones(residuals.shape[1])}
+    return {"prompt": overdispersion(prompt_scores), "response": overdispersion(residuals)}
 
 
 def _fit_side(
     vectors: NDArray[np.float32], rows: NDArray[np.intp], settings: BaselineConfig
-) -> tuple[Side, Floats]:
-    """Learn projection and clusters of the given rows; the score functions are added later."""
+) -> tuple[Side, NDArray[np.intp]]:
+    """Learn projection and clusters of the given rows, and say which of them were held out for distance ranks.
+
+    The score functions and the terms are added later.
+    """
     nothing = NormalScores(np.zeros((0, 0)), np.zeros((0, 0)))
     if len(rows) < FEWEST:
         projection = Projection(np.zeros(vectors.shape[1]), np.zeros((vectors.shape[1], 2)))
-        quantiser = Quantiser(np.zeros((2, 2)), np.tile(np.linspace(0.0, 1.0, 33), (2, 1)))
-        return Side(projection, quantiser, nothing, ()), np.full(len(rows), 0.5)
+        centroids = np.zeros((2, vectors.shape[1]), dtype=np.float32)
+        return Side(
+            projection, Quantiser(centroids, np.tile(np.linspace(0.0, 1.0, RANKS), (2, 1))), nothing, ()
+        ), rows
     projection = _principal_axes(vectors[rows].astype(np.float64))
-    quantiser, novelty = fit_quantiser(projection.apply(vectors[rows]), settings.clusters, settings.seed)
-    return Side(projection, quantiser, nothing, ()), novelty
+    quantiser, held_out = fit_quantiser(vectors[rows], settings.clusters, settings.seed)
+    return Side(projection, quantiser, nothing, ()), rows[held_out]
+
+
+def _fit_scores(
+    features: Floats, novelty: int, rows: NDArray[np.intp], held_out: NDArray[np.intp]
+) -> NormalScores:
+    """Learn score functions from these rows; that of the novelty column from the held-out ones only."""
+    known = features.copy()
+    known[:, novelty] = np.nan
+    known[held_out, novelty] = features[held_out, novelty]
+    return fit_normal_scores(known[rows])
 
 
 def _principal_axes(vectors: Floats) -> Projection:
@@ -110,12 +139,6 @@ def _principal_axes(vectors: Floats) -> Projection:
     _, axes = np.linalg.eigh(centred.T @ centred)
     kept = min(_AXES, vectors.shape[1], max(2, len(vectors) // 4))
     return Projection(mean, axes[:, ::-1][:, :kept].copy())
-
-
-def _scatter(values: Floats, rows: NDArray[np.intp], features: Features) -> Floats:
-    full = np.full(len(features.prompted), 0.5)
-    full[rows] = values
-    return full
 
 
 def _fit_expectation(
@@ -128,7 +151,7 @@ def _fit_expectation(
     if len(answered) < FEWEST:
         flat = NormalScores(np.full((y.shape[1], 1), np.inf), np.zeros((y.shape[1], 2)))
         return Expectation(np.zeros((width, y.shape[1])), flat, np.zeros(width)), np.zeros((0, y.shape[1]))
-    cluster = prompt.quantiser.assign(prompt.projection.apply(scored.prompt[answered])).cluster
+    cluster = prompt.quantiser.assign(scored.prompt[answered]).cluster
     design = design_matrix(prompt.scores.transform(x[answered]), cluster, clusters)
     reward = scored.reward[answered].astype(np.float64)
     known = ~np.isnan(reward)
@@ -184,10 +207,19 @@ def _reward_edges(reward: NDArray[np.float32], answered: NDArray[np.intp]) -> Fl
     return edges
 
 
+def _length_slope(reward: NDArray[np.float32], features: Features, answered: NDArray[np.intp]) -> float:
+    known = answered[~np.isnan(reward[answered])]
+    length = features.response_style[known, RESPONSE_FEATURES.index("length")]
+    if len(known) < FEWEST or length.std() < 1e-9:
+        return 0.0
+    return float(np.cov(reward[known].astype(np.float64), length)[0, 1] / length.std())
+
+
 def _terms(
-    texts: list[str], cluster: NDArray[np.intp], rows: NDArray[np.intp], side: Side
+    texts: list[str], vectors: NDArray[np.float32], rows: NDArray[np.intp], side: Side
 ) -> tuple[tuple[str, ...], ...]:
-    return top_terms([texts[row] for row in rows], cluster[rows], len(side.quantiser.centroids))
+    cluster = side.quantiser.assign(vectors[rows]).cluster
+    return top_terms([texts[row] for row in rows], cluster, len(side.quantiser.centroids))
 
 
 def _notes(prompts: int, answers: int) -> tuple[str, ...]:
@@ -202,17 +234,27 @@ def _notes(prompts: int, answers: int) -> tuple[str, ...]:
 
 
 def _with_reference(
-    draft: Baseline, scored: Scored, features: Features, held_out: tuple[Floats, Floats]
+    draft: Baseline, scored: Scored, features: Features, held_out: tuple[NDArray[np.intp], NDArray[np.intp]]
 ) -> Baseline:
-    """Fold the baseline's own exchanges through it, with their held-out novelty, and give it its id."""
+    """Fold the baseline's own exchanges through it and give it its id.
+
+    Clusters and novelty are counted over held-out rows alone; the counts of novel prompts are scaled up to all.
+    """
     encoded = draft.encode(scored, features)
-    encoded = encoded._replace(
-        prompts=encoded.prompts._replace(novelty=held_out[0]),
-        responses=encoded.responses._replace(novelty=held_out[1]),
-    )
-    everything = np.arange(len(scored.exchanges))
+    reference = fold_rows(draft, scored, features, encoded, np.arange(len(scored.exchanges)))
+    prompts, responses = (fold_rows(draft, scored, features, encoded, rows) for rows in held_out)
+    vector, layout = reference.vector.copy(), reference.layout
+    for source, names in (
+        (prompts, ("prompt_clusters", "prompt_ranks")),
+        (responses, ("response_clusters", "response_ranks")),
+    ):
+        for name in names:
+            field = layout.fields[name]
+            vector[field.start : field.stop] = source.vector[field.start : field.stop]
+    for name in ("novel_90", "novel_98"):
+        scaled = prompts.count(name) * reference.count("prompts") / max(1, prompts.count("prompts"))
+        vector[layout.fields[name].start] = round(scaled)
     identity = content_id(arrays_of(draft), draft.scorer)
-    unnamed = fold_rows(draft, scored, features, encoded, everything)
-    reference = Bucket(identity, unnamed.shape, unnamed.vector, unnamed.sample, unnamed.novel)
+    named = Bucket(identity, reference.shape, vector, reference.sample, reference.novel)
     fields = {name: getattr(draft, name) for name in Baseline.__slots__}
-    return Baseline(**fields | {"id": identity, "reference": reference})
+    return Baseline(**fields | {"id": identity, "reference": named})

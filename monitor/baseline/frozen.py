@@ -76,6 +76,7 @@ class Baseline:
     """A frozen baseline of one route. `size` counts its exchanges, `reference` is their fold.
 
     `overdispersion` gives for each family of scores how much more sums vary than independent exchanges would.
+    `length_slope`: reward that comes with one standard deviation of length among its own answers.
     """
 
     id: str
@@ -87,6 +88,7 @@ class Baseline:
     expectation: Expectation
     latency: NormalScores
     reward_edges: Floats
+    length_slope: float
     overdispersion: dict[str, Floats]
     reference: Bucket
     notes: tuple[str, ...] = ()
@@ -104,12 +106,12 @@ class Baseline:
     def encode(self, scored: Scored, features: Features) -> Encoded:
         """See n exchanges through this baseline."""
         prompt_axes = self.prompt.projection.apply(scored.prompt)
-        prompts = self.prompt.quantiser.assign(prompt_axes)
+        prompts = self.prompt.quantiser.assign(scored.prompt)
         prompt_scores = self.prompt.scores.transform(
             prompt_features(features.prompt_style, prompt_axes, prompts.novelty)
         )
         response_axes = self.response.projection.apply(scored.response)
-        responses = self.response.quantiser.assign(response_axes)
+        responses = self.response.quantiser.assign(scored.response)
         reward = np.nan_to_num(scored.reward.astype(np.float64))
         response_scores = self.response.scores.transform(
             response_features(features.response_style, response_axes, responses.novelty, reward)
@@ -204,6 +206,7 @@ def _arrays(b: Baseline) -> dict[str, NDArray[Any]]:
         "latency.edges": b.latency.edges,
         "latency.values": b.latency.values,
         "reward_edges": b.reward_edges,
+        "length_slope": np.array([b.length_slope]),
         "reference": np.frombuffer(b.reference.to_bytes(), dtype=np.uint8),
     }
     arrays |= {f"overdispersion.{family}": value for family, value in b.overdispersion.items()}
@@ -239,6 +242,7 @@ def _from_arrays(meta: _Meta, a: dict[str, NDArray[Any]]) -> Baseline:
         expectation=Expectation(a["expectation.response"], residuals, a["expectation.reward"]),
         latency=NormalScores(a["latency.edges"], a["latency.values"]),
         reward_edges=a["reward_edges"],
+        length_slope=float(a["length_slope"][0]),
         overdispersion={k.partition(".")[2]: v for k, v in a.items() if k.startswith("overdispersion.")},
         reference=Bucket.from_bytes(a["reference"].tobytes()),
         notes=meta.notes,

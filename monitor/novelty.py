@@ -1,0 +1,56 @@
+"""The share of prompts that fall where the baseline had none.
+
+Without change the novelty of a prompt is uniform on [0, 1] (see `quantiser`); prompts of a new topic crowd near 1.
+If a share s is new and lies beyond rank t, then the share below t is (1 - s) t, whatever the new topic looks like:
+the estimate of the share of true nulls among p-values (Storey 2002), read at several t with its standard error.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+Floats = NDArray[np.float64]
+_RANKS = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
+
+
+class NewShare(NamedTuple):
+    """Share of new prompts: estimate, 95 % interval, mean and 99.9 % point without change, one-sided p-value."""
+
+    value: float
+    low: float
+    high: float
+    null_mean: float
+    null_high: float
+    p_value: float
+
+
+def new_share(ranks: Floats, baseline_size: int, overdispersion: float = 1.0) -> NewShare | None:
+    """Estimate from a histogram (cells,) of novelty ranks; None when it is empty."""
+    n = float(ranks.sum())
+    if not n:
+        return None
+    below = np.cumsum(ranks) / n
+    cells = len(ranks)
+    spread = overdispersion * (1.0 / n + 1.0 / max(1, baseline_size))
+    share, error, z = [], [], []
+    for t in _RANKS:
+        seen = float(below[round(t * cells) - 1])
+        share.append(1.0 - seen / t)
+        error.append(np.sqrt(spread * max(seen * (1.0 - seen), 0.25 / n)) / t)
+        z.append((t - seen) / np.sqrt(spread * t * (1.0 - t)))
+    # The rank whose estimate is best supported; Bonferroni over the ranks pays for having looked at all.
+    best = int(np.argmax(np.array(share) - error))
+    p_value = min(1.0, len(_RANKS) * float(norm.sf(max(z))))
+    null = [np.sqrt(spread * (1.0 - t) / t) for t in _RANKS]
+    return NewShare(
+        value=float(np.clip(share[best], 0.0, 1.0)),
+        low=float(np.clip(share[best] - 1.96 * error[best], 0.0, 1.0)),
+        high=float(np.clip(share[best] + 1.96 * error[best], 0.0, 1.0)),
+        null_mean=float(0.4 * null[best]),
+        null_high=float(norm.ppf(0.999) * null[best]),
+        p_value=p_value,
+    )

@@ -1,0 +1,118 @@
+"""From evidence and effect to a tier, one signal at a time.
+
+Law of this file: the rules are the table `RULES`; the code only looks them up. A tier needs three things at once:
+evidence that anything changed in the signal's family, evidence in the signal itself, and an effect beyond the
+threshold. An effect without evidence is noise, evidence without effect is real and irrelevant: both stay `ok`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from monitor.contract import Signal, Tier
+from monitor.contract.config import Thresholds
+from monitor.findings import Findings
+
+Grade = Callable[[Signal, Thresholds], Tier]
+
+
+class Rule(NamedTuple):
+    """How a signal is graded, which family's evidence it needs, and which direction is bad (0: neither)."""
+
+    family: str
+    grade: Grade
+    bad: int = 0
+
+
+def _share(signal: Signal, t: Thresholds) -> Tier:
+    effect = signal.effect or 0.0
+    return _step(effect, t.new_clusters_minor, t.new_clusters_critical)
+
+
+def _divergence(signal: Signal, t: Thresholds) -> Tier:
+    return _step(signal.effect or 0.0, t.js_minor, t.js_critical)
+
+
+def _reward(signal: Signal, t: Thresholds) -> Tier:
+    effect = signal.effect or 0.0
+    if effect >= t.reward_minor:
+        return Tier.IMPROVED
+    return _step(-effect, t.reward_minor, t.reward_critical)
+
+
+def _standardised(signal: Signal, t: Thresholds) -> Tier:
+    return Tier.MINOR if abs(signal.effect or 0.0) >= t.effect_minor else Tier.OK
+
+
+def _bad_rate(signal: Signal, t: Thresholds) -> Tier:
+    """Critical only when plainly bad: up by `points_critical` or more."""
+    points = (signal.window_mean or 0.0) - (signal.baseline_mean or 0.0)
+    if points >= t.points_critical:
+        return Tier.CRITICAL
+    return _standardised(signal, t) if points > 0 else Tier.OK
+
+
+def _refusal(signal: Signal, t: Thresholds) -> Tier:
+    """Fewer refusals are no improvement by themselves: someone should look."""
+    tier = _bad_rate(signal, t)
+    return _standardised(signal, t) if tier is Tier.OK else tier
+
+
+def _step(effect: float, minor: float, critical: float) -> Tier:
+    if effect >= critical:
+        return Tier.CRITICAL
+    return Tier.MINOR if effect >= minor else Tier.OK
+
+
+RULES: dict[str, Rule] = {
+    "new_clusters": Rule("traffic", _share, bad=1),
+    "prompt_novelty": Rule("traffic", _standardised),
+    "prompt_js": Rule("traffic", _divergence),
+    "response_js": Rule("behaviour", _divergence),
+    "response_given_prompt": Rule("behaviour", _standardised),
+    "response_style": Rule("behaviour", _standardised),
+    "reward": Rule("behaviour", _reward, bad=-1),
+    "reward_shape": Rule("behaviour", _divergence),
+    "length": Rule("behaviour", _standardised),
+    "lists": Rule("behaviour", _standardised),
+    "code": Rule("behaviour", _standardised),
+    "markdown": Rule("behaviour", _standardised),
+    "passive_voice": Rule("behaviour", _standardised),
+    "hedging": Rule("behaviour", _standardised),
+    "repetition": Rule("behaviour", _standardised),
+    "unfinished": Rule("behaviour", _standardised),
+    "refusal": Rule("behaviour", _refusal, bad=1),
+    "truncation": Rule("service", _bad_rate, bad=1),
+    "empty": Rule("service", _bad_rate, bad=1),
+    "incomplete": Rule("service", _bad_rate, bad=1),
+    "errors": Rule("service", _bad_rate, bad=1),
+    "latency": Rule("service", _standardised, bad=1),
+}
+# A shift of the mix among known topics, or a divergence without a sign, is not bad by itself.
+_UNSIGNED_CRITICAL = frozenset({"response_js", "reward_shape"})
+# Known topics asked in other proportions are no fault of anybody: reported, never raised.
+NEVER_RAISED = frozenset({"prompt_js"})
+
+
+def grade(signals: dict[str, Signal], findings: Findings, thresholds: Thresholds) -> dict[str, Signal]:
+    """Return the signals with their tiers."""
+    graded = {name: _graded(name, signal, findings, thresholds) for name, signal in signals.items()}
+    reward = graded.get("reward")
+    worse = reward is not None and reward.tier in {Tier.MINOR, Tier.CRITICAL}
+    return {
+        name: msgspec.structs.replace(signal, tier=Tier.MINOR)
+        if name in _UNSIGNED_CRITICAL and signal.tier is Tier.CRITICAL and not worse
+        else signal
+        for name, signal in graded.items()
+    }
+
+
+def _graded(name: str, signal: Signal, findings: Findings, thresholds: Thresholds) -> Signal:
+    rule = RULES[name]
+    shown = signal.p_value is not None and signal.p_value <= findings.signal_level
+    if not (findings.drifted and getattr(findings, rule.family) and shown):
+        return signal
+    return msgspec.structs.replace(signal, tier=rule.grade(signal, thresholds))
