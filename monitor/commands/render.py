@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
@@ -25,6 +25,7 @@ STYLES = {
     Tier.MINOR: "yellow",
     Tier.CRITICAL: "bold red",
 }
+_PIPE_WIDTH = 150
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _SHOWN_SHIFTS = 6
 _SHOWN_EXEMPLARS = 2
@@ -75,16 +76,18 @@ def verdict_lines(verdict: Verdict) -> Iterator[RenderableType]:
         title.append(f"  since {moment(verdict.since)}")
     yield title
     if verdict.headline:
-        yield Padding(escape(verdict.headline), (0, 0, 0, 2))
+        yield Padding(escape(verdict.headline), (0, 0, 0, 2), expand=False)
     for reason in verdict.reasons:
-        yield Padding(f"· {escape(reason)}", (0, 0, 0, 2))
+        yield Padding(f"· {escape(reason)}", (0, 0, 0, 2), expand=False)
     if verdict.progress is not None:
         have, need = verdict.progress.have, verdict.progress.need
-        yield Padding(f"{bar(have / max(1, need), 30)} {have} of {need} exchanges", (0, 0, 0, 2))
+        yield Padding(
+            f"{bar(have / max(1, need), 30)} {have} of {need} exchanges", (0, 0, 0, 2), expand=False
+        )
     facts = [f"{name} {count}" for name, count in verdict.n.items()]
     facts += [f"baseline id {verdict.baseline}"] if verdict.baseline else []
     if facts:
-        yield Padding(Text(f"exchanges: {', '.join(facts)}", style="dim"), (0, 0, 0, 2))
+        yield Padding(Text(f"exchanges: {', '.join(facts)}", style="dim"), (0, 0, 0, 2), expand=False)
 
 
 def verdict_details(verdict: Verdict) -> Iterator[RenderableType]:
@@ -94,9 +97,9 @@ def verdict_details(verdict: Verdict) -> Iterator[RenderableType]:
     if verdict.shifts:
         yield shift_table(verdict.shifts)
     if verdict.attribution is not None:
-        yield Padding(attribution_line(verdict.attribution), (0, 0, 0, 2))
+        yield Padding(attribution_line(verdict.attribution), (0, 0, 0, 2), expand=False)
     for caveat in verdict.caveats:
-        yield Padding(Text(f"note: {caveat}", style="dim"), (0, 0, 0, 2))
+        yield Padding(Text(f"note: {caveat}", style="dim"), (0, 0, 0, 2), expand=False)
 
 
 def whole_verdict(verdict: Verdict) -> Group:
@@ -104,18 +107,17 @@ def whole_verdict(verdict: Verdict) -> Group:
     return Group(*verdict_lines(verdict), "", *verdict_details(verdict))
 
 
+def terminal() -> Console:
+    """Return where results go: as wide as the terminal, and wide enough for tables where there is none."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
+
+
 def signal_table(signals: Iterable[tuple[str, Signal]]) -> Table:
     """Render the signals, the most worrying first; the bar is the value against what no drift shows."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("  signal")
-    table.add_column("tier")
-    table.add_column("value", justify="right")
-    table.add_column("without drift", justify="right")
-    table.add_column("against noise")
-    table.add_column("effect", justify="right")
-    table.add_column("95 %")
-    table.add_column("p", justify="right")
-    table.add_column("e", justify="right")
+    for column in ("  signal", "tier", "value", "without drift", "against noise", "effect, 95 %", "p", "e"):
+        table.add_column(column, no_wrap=column in {"  signal", "tier", "against noise"})
     for name, signal in sorted(signals, key=lambda pair: (-pair[1].tier.concern, pair[1].p_value or 0.0)):
         table.add_row(
             f"  {name}",
@@ -123,8 +125,7 @@ def signal_table(signals: Iterable[tuple[str, Signal]]) -> Table:
             f"{number(signal.value)} {signal.unit}".strip(),
             _null(signal),
             _noise(signal),
-            number(signal.effect),
-            interval(signal.interval),
+            f"{number(signal.effect)} {interval(signal.interval)}".strip(),
             probability(signal.p_value),
             number(signal.e_value),
         )
@@ -145,7 +146,7 @@ def _noise(signal: Signal) -> str:
     if not signal.null_high or signal.null_high <= 0:
         return ""
     times = abs(signal.value) / signal.null_high
-    return f"{bar(times / _NOISE_FULL)} {times:.1f} times"
+    return f"{bar(times / _NOISE_FULL, 6)} {times:.1f} times"
 
 
 def shift_table(shifts: Sequence[Shift]) -> Table:

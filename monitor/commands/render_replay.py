@@ -25,10 +25,11 @@ def show_replay(sent: Sent, lines: Sequence[Line], *, as_json: bool) -> None:
         }
         sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
         return
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    from monitor.commands.render import terminal
+
+    console = terminal()
     console.print(
         f"{sent.answered} of {sent.requests} requests answered in {sent.seconds:.1f} s: {sent.per_second:.0f} a second"
     )

@@ -88,11 +88,9 @@ def _first_answer(urls: list[str]) -> tuple[str, list[Verdict]]:
 
 
 def _show(verdicts: list[Verdict], source: str, *, details: bool) -> None:
-    from rich.console import Console
+    from monitor.commands.render import terminal, verdict_lines, whole_verdict
 
-    from monitor.commands.render import verdict_lines, whole_verdict
-
-    console = Console(highlight=False)
+    console = terminal()
     if not verdicts:
         console.print("● blind  no verdict yet: the monitor has not spoken")
     for verdict in sorted(verdicts, key=lambda verdict: _WORST_FIRST.index(verdict.tier)):

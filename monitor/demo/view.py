@@ -60,7 +60,7 @@ class View:
 
     def act(self, title: str) -> None:
         """Announce an act."""
-        self.say("", Rule(title, align="left", style="bold"))
+        self.say("", Text(f"━━ {title}", style="bold"))
 
     def verdict_changed(self, verdict: Verdict) -> None:
         """Print a verdict that is a new one."""
