@@ -7,6 +7,7 @@ approximation JSD(nats) = X² (n + m) / (8 n m) with X² of K - 1 degrees of fre
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -48,7 +49,7 @@ def compare_histograms(baseline: Floats, window: Floats, overdispersion: float =
     pooled = (baseline[used] + window[used]) / (m + n)
     degrees = max(1, int(used.sum()) - 1)
     statistic = n * m / (n + m) * float(((q - p) ** 2 / pooled).sum()) / overdispersion
-    scale = overdispersion * (1 / n + 1 / m) / (8 * np.log(2))
+    scale = float(overdispersion) * (1 / n + 1 / m) / (8 * math.log(2))
     value = jensen_shannon(p, q)
     null_mean = min(1.0, degrees * scale)
     null_high = min(1.0, float(chi2.ppf(0.999, degrees)) * scale)

@@ -1,0 +1,133 @@
+"""Evaluation: a verdict for every (route, arm), and their publication.
+
+Law of this file: never `ok` for want of knowledge. First what makes judging impossible (`blind`), then what is not
+there yet (`learning`), then the judge. One of several workers evaluates at a time. Verdicts are published when
+anything but their time has changed, and at the latest after `REPUBLISH_S`, so that the proxy can see they are fresh.
+The effect is measured on the last `window_hours`, or from where the evidence says the change began where that is later:
+what came before the change only dilutes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import ceil, floor
+
+import msgspec
+
+from monitor.baseline import Baseline
+from monitor.bus import Bus
+from monitor.contract import Verdict
+from monitor.contract.config import Config, Detection
+from monitor.edetector import Detector, Evidence
+from monitor.findings import Findings
+from monitor.judge import blind_verdict, judge, learning_verdict
+from monitor.service.folding import CONTROL
+from monitor.service.health import Health
+from monitor.service.references import References, obstacle
+from monitor.store import Store
+from monitor.store.arms import Step
+
+REPUBLISH_S = 10.0
+
+Key = tuple[str, str]
+
+
+@dataclass
+class Evaluator:
+    """Judges everyone and publishes."""
+
+    config: Config
+    store: Store
+    bus: Bus
+    references: References
+    health: Health
+    _detectors: dict[str, Detector] = field(default_factory=dict)
+    _published: list[Verdict] = field(default_factory=list)
+    _published_at: float = 0.0
+
+    def evaluate(self, now: float) -> list[Verdict]:
+        """Return the verdicts now, of everyone seen and of every configured route; keep and publish them."""
+        blind = self._why_all_are_blind(now)
+        verdicts = [self._verdict(key, now, blind) for key in self._keys()]
+        for verdict in verdicts:
+            self.store.verdicts.save(verdict)
+        self._publish(verdicts, now)
+        return verdicts
+
+    def _keys(self) -> list[Key]:
+        seen = {(arm.route, arm.arm) for arm in self.store.arms.seen()}
+        return sorted(seen | {(route.name, CONTROL) for route in self.config.routes})
+
+    def _why_all_are_blind(self, now: float) -> str | None:
+        """Say that scoring lags too far behind to judge the present, or None."""
+        oldest = self.bus.stats().oldest_waiting
+        lag = 0.0 if oldest is None else now - oldest
+        if lag <= self.config.monitor.blind_after_s:
+            return None
+        why = f"the oldest exchange has waited {lag / 60.0:.0f} min to be scored"
+        return f"{why}: {self.health.trouble}" if self.health.trouble else why
+
+    def _verdict(self, key: Key, now: float, blind: str | None) -> Verdict:
+        if blind is not None:
+            return blind_verdict(*key, why=blind, now=now)
+        reference = self.references.now().get(key[0])
+        if reference is None:
+            need = self.config.baseline.size
+            have = min(need, self.store.lessons.learnt().get(key[0], 0))
+            return learning_verdict(*key, have=have, need=need, now=now)
+        why = obstacle(reference, self.health.scorer)
+        if why is not None or reference.baseline is None:
+            return blind_verdict(*key, why=why or reference.fault, now=now, baseline=reference.id)
+        return self._judged(key, reference.baseline, now)
+
+    def _judged(self, key: Key, baseline: Baseline, now: float) -> Verdict:
+        detector = self._detector(baseline)
+        state = self.store.arms.step(key, baseline.id, now, lambda step: _next_state(detector, step, now))
+        findings = detector.findings(Evidence.from_bytes(state))
+        settings = self.config.detection
+        until = int(now // 60) + 1
+        for since in _window_starts(findings, settings, until):
+            window = self.store.arms.window(key, baseline.id, since, until)
+            if window is not None and window.n >= settings.min_window:
+                return judge(baseline, window, findings, arm=key[1], settings=settings, now=now)
+        n = {"baseline": baseline.size, "window": 0 if window is None else window.n}
+        why = f"{n['window']} exchanges in the last {settings.window_hours:g} h, {settings.min_window} are needed"
+        return blind_verdict(*key, why=why, now=now, n=n, baseline=baseline.id)
+
+    def _detector(self, baseline: Baseline) -> Detector:
+        if baseline.id not in self._detectors:
+            self._detectors[baseline.id] = Detector(baseline, self.config.detection.false_alarms_per_month)
+        return self._detectors[baseline.id]
+
+    def _publish(self, verdicts: Sequence[Verdict], now: float) -> None:
+        timeless = [msgspec.structs.replace(verdict, time=0.0) for verdict in verdicts]
+        if timeless == self._published and now - self._published_at < REPUBLISH_S:
+            return
+        self.bus.put_verdicts(verdicts)
+        self._published, self._published_at = timeless, now
+
+
+def _next_state(detector: Detector, step: Step, now: float) -> bytes:
+    evidence = _read(detector, step.evidence) if step.evidence is not None else detector.start()
+    if step.delta is not None:
+        evidence = detector.advance(evidence, step.delta, minutes=step.minutes, now=now)
+    return evidence.to_bytes()
+
+
+def _read(detector: Detector, state: bytes) -> Evidence:
+    """Decode evidence; what another version has left, with other processes, begins anew."""
+    try:
+        evidence = Evidence.from_bytes(state)
+    except ValueError:
+        return detector.start()
+    return evidence if len(evidence.log_wealth) == len(detector.processes) else detector.start()
+
+
+def _window_starts(findings: Findings, settings: Detection, until: int) -> list[int]:
+    """Return the epoch minutes at which the window may begin, the one to be preferred first."""
+    whole = until - max(1, round(settings.window_hours * 60.0))
+    if findings.since is None:
+        return [whole]
+    began = findings.since / 60.0
+    return [max(whole, ceil(began)), max(whole, floor(began)), whole]

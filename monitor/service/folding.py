@@ -1,0 +1,78 @@
+"""From judged batches to one piece of work for the ledger.
+
+Law of this file: pure. A route with a baseline gets sketches, a route without one gets a lesson, and a route whose
+baseline cannot be used gets neither; each exchange is counted exactly once whatever becomes of it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+from monitor.bucket import Bucket, BucketKey
+from monitor.contract import Exchange
+from monitor.fold import fold
+from monitor.service.references import Reference, obstacle
+from monitor.service.scoring import Judged
+from monitor.store import CounterKey, Lesson, Work
+from monitor.store.packed import pack
+
+# The arm that baselines are learnt from.
+CONTROL = "control"
+
+
+def take(judged: Judged, rows: Sequence[int]) -> Judged:
+    """Return these rows, in this order."""
+    if len(rows) == len(judged.scored.exchanges):
+        return judged
+    skipped = {new: judged.skipped[old] for new, old in enumerate(rows) if old in judged.skipped}
+    return Judged(judged.scored.take(rows), judged.scorer, skipped)
+
+
+def make_work(judged: Judged, references: Mapping[str, Reference]) -> Work:
+    """Make of judged exchanges what the ledger commits; whose batches they are is filled in by the caller."""
+    deltas: dict[BucketKey, Bucket] = {}
+    lessons: list[Lesson] = []
+    counts: Counter[CounterKey] = Counter()
+    by_route = _by_route(judged)
+    for route, rows in by_route.items():
+        part, reference = take(judged, rows), references.get(route)
+        blocked = obstacle(reference, judged.scorer) if reference else None
+        counts.update(_counts(part, "unusable_baseline" if blocked else None))
+        if reference is None:
+            lessons.append(Lesson(route, part.scorer, learnable(part), pack(part.scored)))
+        elif not blocked and reference.baseline is not None:
+            deltas.update(fold(reference.baseline, part.scored))
+    assumed = {route: references[route].id if route in references else None for route in by_route}
+    return Work("", (), 0.0, assumed, deltas, lessons, counts)
+
+
+def set_aside(exchanges: Sequence[Exchange], reason: str) -> Work:
+    """Make of exchanges that cannot be worked on what the ledger commits: a count and nothing else."""
+    return Work(
+        "", (), 0.0, {}, {}, [], Counter(CounterKey(x.route, x.arm, f"skipped.{reason}") for x in exchanges)
+    )
+
+
+def learnable(judged: Judged) -> int:
+    """Count the rows that a baseline learns from: scored, of the control arm."""
+    return sum(
+        row not in judged.skipped and exchange.arm == CONTROL
+        for row, exchange in enumerate(judged.scored.exchanges)
+    )
+
+
+def _by_route(judged: Judged) -> dict[str, list[int]]:
+    rows: dict[str, list[int]] = defaultdict(list)
+    for row, exchange in enumerate(judged.scored.exchanges):
+        rows[exchange.route].append(row)
+    return rows
+
+
+def _counts(judged: Judged, blocked: str | None) -> list[CounterKey]:
+    """Return one key for each exchange; `blocked` is a reason for those that have none of their own."""
+    reasons = (judged.skipped.get(row, blocked) for row in range(len(judged.scored.exchanges)))
+    return [
+        CounterKey(exchange.route, exchange.arm, f"skipped.{reason}" if reason else "scored")
+        for exchange, reason in zip(judged.scored.exchanges, reasons, strict=True)
+    ]

@@ -1,0 +1,74 @@
+"""The status as Prometheus metrics: pure, from one `Status`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from monitor.contract import Tier, Verdict
+from monitor.service.status import Status, StatusReader
+
+# Counters of the bus, in exchanges, that only grow.
+_BUS_COUNTERS = ("published", "acknowledged", "expired", "damaged")
+
+
+class Metrics(Collector):
+    """The status as Prometheus metrics."""
+
+    def __init__(self, reader: StatusReader) -> None:
+        self._reader = reader
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics of this moment."""
+        status = self._reader.status()
+        yield from _exchange_metrics(status)
+        yield GaugeMetricFamily(
+            "driftgate_monitor_lag_seconds", "Age of the oldest unscored exchange", status.lag_s
+        )
+        yield GaugeMetricFamily(
+            "driftgate_monitor_troubled", "1 while no progress is made", bool(status.trouble)
+        )
+        yield CounterMetricFamily("driftgate_monitor_faults", "Errors nobody foresaw", status.faults)
+        if status.evaluation_s is not None:
+            help_text = "How long the last evaluation took"
+            yield GaugeMetricFamily("driftgate_monitor_evaluation_seconds", help_text, status.evaluation_s)
+        yield from _verdict_metrics(status.verdicts)
+
+
+def _exchange_metrics(status: Status) -> Iterator[Metric]:
+    scored = CounterMetricFamily("driftgate_monitor_scored", "Exchanges scored", labels=["route", "arm"])
+    skipped = CounterMetricFamily(
+        "driftgate_monitor_skipped", "Exchanges not scored, by reason", labels=["route", "arm", "reason"]
+    )
+    for count in status.counts:
+        scored.add_metric([count.route, count.arm], count.scored)
+        for reason, value in count.skipped.items():
+            skipped.add_metric([count.route, count.arm, reason], value)
+    yield scored
+    yield skipped
+    for name in _BUS_COUNTERS:
+        yield CounterMetricFamily(f"driftgate_bus_{name}", f"Exchanges {name} on the bus", status.bus[name])
+    yield GaugeMetricFamily("driftgate_bus_waiting", "Exchanges waiting on the bus", status.bus["waiting"])
+    yield GaugeMetricFamily("driftgate_bus_waiting_bytes", "Bytes of them", status.bus["waiting_bytes"])
+
+
+def _verdict_metrics(verdicts: list[Verdict]) -> Iterator[Metric]:
+    keys = ["route", "arm"]
+    tiers = GaugeMetricFamily(
+        "driftgate_tier", "1 for the present tier, 0 for the others", labels=[*keys, "tier"]
+    )
+    drifted = GaugeMetricFamily("driftgate_drifted", "1 while there is evidence of drift", labels=keys)
+    times = GaugeMetricFamily("driftgate_verdict_timestamp_seconds", "When the verdict was made", labels=keys)
+    values = GaugeMetricFamily("driftgate_signal", "Value of a signal, in its unit", labels=[*keys, "signal"])
+    for verdict in verdicts:
+        key = [verdict.route, verdict.arm]
+        for tier in Tier:
+            tiers.add_metric([*key, tier.value], float(tier == verdict.tier))
+        drifted.add_metric(key, float(verdict.drifted))
+        times.add_metric(key, verdict.time)
+        for name, signal in verdict.signals.items():
+            values.add_metric([*key, name], signal.value)
+    yield from (tiers, drifted, times, values)

@@ -1,0 +1,149 @@
+"""What the monitor tells about itself, as one document.
+
+Law of this file: collected, never pushed. It reads the store, the bus and the loop's health when somebody asks, on
+connections of its own, and changes nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+
+from monitor.bus import Bus, BusStats
+from monitor.contract import Verdict
+from monitor.contract.config import Config
+from monitor.service.health import Health
+from monitor.store import CounterKey, Listed, Store
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """What became of the exchanges of one (route, arm)."""
+
+    route: str
+    arm: str
+    scored: int
+    skipped: dict[str, int]
+
+
+class Learning(msgspec.Struct, frozen=True):
+    """How far a route without a baseline has come, in exchanges."""
+
+    route: str
+    have: int
+    need: int
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole of it. Times are epoch seconds, `lag_s` the age of the oldest exchange not yet in the sketches."""
+
+    version: str
+    time: float
+    started_at: float
+    trouble: str
+    troubled_since: float | None
+    faults: int
+    scorer: str | None
+    evaluated_at: float | None
+    evaluation_s: float | None
+    worked_at: float | None
+    bus: dict[str, float | None]
+    lag_s: float
+    counts: list[Counts]
+    scored: int
+    skipped: dict[str, int]
+    learning: list[Learning]
+    baselines: list[dict[str, Any]]
+    verdicts: list[Verdict]
+
+
+class StatusReader:
+    """Reads the present state; may be called from any thread."""
+
+    def __init__(
+        self, config: Config, store: Store, bus: Bus, health: Health, clock: Callable[[], float]
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._bus = bus
+        self._health = health
+        self._clock = clock
+        self._lock = threading.Lock()
+
+    def status(self) -> Status:
+        """Collect everything. Raises StoreError and BusError."""
+        with self._lock:
+            now, stats, health = self._clock(), self._bus.stats(), self._health
+            counts = _counts(self._store.ledger.counters())
+            active = self._store.baselines.active()
+            return Status(
+                version=version("driftgate"),
+                time=now,
+                started_at=health.started_at,
+                trouble=health.trouble,
+                troubled_since=health.troubled_since,
+                faults=health.faults,
+                scorer=health.scorer,
+                evaluated_at=health.evaluated_at,
+                evaluation_s=health.evaluation_s,
+                worked_at=health.worked_at,
+                bus=dict(stats._asdict()),
+                lag_s=lag(stats, now),
+                counts=counts,
+                scored=sum(count.scored for count in counts),
+                skipped=_sum_of([count.skipped for count in counts]),
+                learning=[
+                    Learning(route, have, self._config.baseline.size)
+                    for route, have in self._store.lessons.learnt().items()
+                    if route not in active
+                ],
+                baselines=[row._asdict() for row in self._store.baselines.listed()],
+                verdicts=self._bus.verdicts()[1],
+            )
+
+    def verdicts(self, route: str | None = None) -> list[Verdict]:
+        """Return the published verdicts, of one route or of all."""
+        with self._lock:
+            return [v for v in self._bus.verdicts()[1] if route in (None, v.route)]
+
+    def history(self, route: str) -> list[Verdict]:
+        """Return the changes of a route's verdicts, the newest first."""
+        with self._lock:
+            return self._store.verdicts.history(route)
+
+    def baselines(self) -> list[Listed]:
+        """Return all baselines."""
+        with self._lock:
+            return self._store.baselines.listed()
+
+    def use_baseline(self, route: str, baseline_id: str) -> None:
+        """Choose what a route is compared with. Raises KeyError."""
+        with self._lock:
+            self._store.baselines.use(route, baseline_id)
+
+
+def lag(stats: BusStats, now: float) -> float:
+    """Return the age of the oldest waiting exchange in seconds, 0 where none waits."""
+    return 0.0 if stats.oldest_waiting is None else max(0.0, now - stats.oldest_waiting)
+
+
+def _counts(counters: dict[CounterKey, int]) -> list[Counts]:
+    rows: dict[tuple[str, str], Counts] = {}
+    for (route, arm, name), value in counters.items():
+        row = rows.setdefault((route, arm), Counts(route, arm, 0, {}))
+        if name == "scored":
+            rows[route, arm] = msgspec.structs.replace(row, scored=value)
+        else:
+            row.skipped[name.removeprefix("skipped.")] = value
+    return list(rows.values())
+
+
+def _sum_of(parts: list[dict[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for part in parts:
+        for reason, value in part.items():
+            total[reason] = total.get(reason, 0) + value
+    return total

@@ -1,0 +1,75 @@
+"""The tables of the monitor's database, as the steps that made them.
+
+Law of this file: a step that has been released is never changed; a new one is added below it. Each runs in one
+transaction with its record (sqlite-utils' migrations), so a file is at some step, never between two.
+"""
+
+from __future__ import annotations
+
+import sqlite_utils
+from sqlite_utils.migrations import Migrations
+
+
+class NamedMigrations(Migrations):
+    """Migrations that can tell their names, to recognise a file of a newer version."""
+
+    def names(self) -> set[str]:
+        """Return the names of all steps."""
+        return {migration.name for migration in self._migrations}
+
+
+MIGRATIONS = NamedMigrations("driftgate.monitor")
+
+
+@MIGRATIONS()
+def tables_of_the_first_version(db: sqlite_utils.Database) -> None:
+    """Sketches, what was read, who is judged, baselines and what they are learnt from, verdicts, counters."""
+    # Sketches of one (route, arm) over `span` minutes (1 or 60) from the epoch minute `start` on.
+    db.table("buckets").create(
+        {"route": str, "arm": str, "baseline": str, "span": int, "start": int, "state": bytes},
+        not_null={"route", "arm", "baseline", "span", "start", "state"},
+    ).create_index(["route", "arm", "baseline", "span", "start"], unique=True)
+    # Batches of a bus whose exchanges are in this file.
+    db.table("folded").create({"bus": str, "batch": int, "at": float}, pk=("bus", "batch"))
+    # Each (route, arm) seen: its sequential evidence, what was folded since the last step, the last verdict.
+    db.table("arms").create(
+        {
+            "route": str,
+            "arm": str,
+            "baseline": str,
+            "evidence": bytes,
+            "pending": bytes,
+            "stepped_at": float,
+            "seen_at": float,
+            "verdict": bytes,
+        },
+        pk=("route", "arm"),
+        not_null={"route", "arm", "seen_at"},
+    )
+    db.table("baselines").create(
+        {
+            "id": str,
+            "route": str,
+            "scorer": str,
+            "origin": str,
+            "created": float,
+            "size": int,
+            "active": int,
+            "state": bytes,
+        },
+        pk=("id", "route"),
+    )
+    # Scored exchanges of a route that has no baseline yet; `scored` counts those a baseline learns from.
+    db.table("lessons").create(
+        {"id": int, "route": str, "scorer": str, "scored": int, "body": bytes}, pk="id"
+    ).create_index(["route", "id"])
+    # One row for every change of a verdict's tier or of `drifted`.
+    db.table("verdicts").create(
+        {"id": int, "route": str, "arm": str, "time": float, "tier": str, "drifted": int, "verdict": bytes},
+        pk="id",
+    ).create_index(["route", "arm", "time"])
+    db.table("counters").create(
+        {"route": str, "arm": str, "name": str, "value": int}, pk=("route", "arm", "name")
+    )
+    # Work that one of several workers does at a time, and when it was last taken up.
+    db.table("turns").create({"name": str, "at": float}, pk="name")
