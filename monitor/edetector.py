@@ -29,6 +29,8 @@ MINUTES_PER_MONTH = 30 * 24 * 60
 _STAKES = np.array([0.1, 0.2, 0.4, 0.8])
 # Shares of the budget; within a family all processes weigh the same.
 _SHARES = {"prompt": 0.20, "novelty": 0.15, "response": 0.45, "quality": 0.10, "system": 0.10}
+# Minutes that one step may add to the wealth: after a long silence nothing is suspicious by itself.
+_LONGEST_STEP = 60.0
 # What one signal must show by itself, in a window that begins where its change began.
 SIGNAL_LEVEL = 0.001
 # Tolerance around the baseline's mean, in standard errors of that mean.
@@ -104,7 +106,7 @@ class Detector:
         The alarm stands from when the wealth reaches the budget until it has fallen to its square root.
         """
         stake = np.concatenate([bank.log_e_values(delta) for bank in self._banks])
-        fresh = np.log(max(minutes, 1e-9))
+        fresh = np.log(np.clip(minutes, 1e-9, _LONGEST_STEP))
         grown = np.logaddexp(evidence.log_wealth, fresh)
         onset = np.where(evidence.log_wealth <= fresh, now, evidence.onset)
         ceiling = self.log_alarm - self._log_weight + _LOG_HEADROOM

@@ -6,6 +6,8 @@ askers, the model, the service); the direction is whether that is for the worse;
 
 from __future__ import annotations
 
+from math import ceil, floor
+
 import msgspec
 
 from monitor.attribution import attribute
@@ -25,16 +27,27 @@ _MOSTLY_NEW = 0.7
 
 
 def judge(
-    baseline: Baseline, window: Bucket, findings: Findings, *, arm: str, settings: Detection, now: float
+    baseline: Baseline,
+    window: Bucket,
+    findings: Findings,
+    *,
+    arm: str,
+    settings: Detection,
+    now: float,
+    previous: Verdict | None = None,
 ) -> Verdict:
-    """Return the verdict of one arm of the baseline's route on a window of its exchanges."""
+    """Return the verdict of one arm of the baseline's route on a window of its exchanges.
+
+    `previous` is its last verdict: a tier is left less easily than it is entered.
+    """
     route = baseline.route
     n = {"baseline": baseline.size, "window": window.n}
     scored = max(window.count("prompts"), window.count("errors"))
     if scored < settings.min_window:
         why = f"{scored} scored exchanges in the window, {settings.min_window} are needed to judge"
         return blind_verdict(route, arm, why=why, now=now, n=n, baseline=baseline.id)
-    signals = grade(measure(baseline, window), findings, settings.thresholds)
+    before = {name: signal.tier for name, signal in previous.signals.items()} if previous else {}
+    signals = grade(measure(baseline, window), findings, settings.thresholds, before)
     attribution = attribute(baseline, window)
     cause = _cause(findings, signals)
     direction = _direction(baseline, signals)
@@ -56,6 +69,19 @@ def judge(
         shifts=explain(baseline, window) if findings.drifted else (),
     )
     return msgspec.structs.replace(draft, headline=headline(draft), reasons=reasons_for(draft, attribution))
+
+
+def window_starts(findings: Findings, settings: Detection, until: int) -> list[int]:
+    """Return the epoch minutes at which the window that ends at `until` may begin, the preferred one first.
+
+    What came before a change only dilutes its effect, so the window begins where the evidence says the change did;
+    where that leaves too few exchanges to judge, it begins earlier.
+    """
+    whole = until - max(1, round(settings.window_hours * 60.0))
+    if findings.since is None:
+        return [whole]
+    began = findings.since / 60.0
+    return [max(whole, ceil(began)), max(whole, floor(began)), whole]
 
 
 def learning_verdict(route: str, arm: str, *, have: int, need: int, now: float) -> Verdict:

@@ -7,7 +7,7 @@ threshold. An effect without evidence is noise, evidence without effect is real 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -17,6 +17,10 @@ from monitor.contract.config import Thresholds
 from monitor.findings import Findings
 
 Grade = Callable[[Signal, Thresholds], Tier]
+
+
+# A tier once reached is left when the effect falls below this part of its threshold.
+HYSTERESIS = 0.8
 
 
 class Rule(NamedTuple):
@@ -97,9 +101,14 @@ _UNSIGNED_CRITICAL = frozenset({"response_js", "reward_shape"})
 NEVER_RAISED = frozenset({"prompt_js"})
 
 
-def grade(signals: dict[str, Signal], findings: Findings, thresholds: Thresholds) -> dict[str, Signal]:
-    """Return the signals with their tiers."""
-    graded = {name: _graded(name, signal, findings, thresholds) for name, signal in signals.items()}
+def grade(
+    signals: dict[str, Signal], findings: Findings, thresholds: Thresholds, before: Mapping[str, Tier]
+) -> dict[str, Signal]:
+    """Return the signals with their tiers; `before` holds the last ones, which are left less easily than entered."""
+    graded = {
+        name: _graded(name, signal, findings, _eased(thresholds, before.get(name, Tier.OK)))
+        for name, signal in signals.items()
+    }
     reward = graded.get("reward")
     worse = reward is not None and reward.tier in {Tier.MINOR, Tier.CRITICAL}
     return {
@@ -108,6 +117,23 @@ def grade(signals: dict[str, Signal], findings: Findings, thresholds: Thresholds
         else signal
         for name, signal in graded.items()
     }
+
+
+def _eased(thresholds: Thresholds, before: Tier) -> Thresholds:
+    """Lower the thresholds that the last tier had passed (hysteresis)."""
+    passed = [
+        level
+        for level, tier in (("minor", Tier.MINOR), ("critical", Tier.CRITICAL))
+        if before.concern >= tier.concern
+    ]
+    return msgspec.structs.replace(
+        thresholds,
+        **{
+            name: HYSTERESIS * getattr(thresholds, name)
+            for name in thresholds.__struct_fields__
+            if name.rpartition("_")[2] in passed
+        },
+    )
 
 
 def _graded(name: str, signal: Signal, findings: Findings, thresholds: Thresholds) -> Signal:

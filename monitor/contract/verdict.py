@@ -53,7 +53,7 @@ class Cause(StrEnum):
 Interval = tuple[float, float]
 
 
-class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Signal(msgspec.Struct, frozen=True, kw_only=True):
     """One number compared with the baseline, and its evidence.
 
     `value` is in the signal's own unit (`unit`); `null_mean` and `null_high` are what a window of this size shows
@@ -116,7 +116,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     need: int
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """The judgement of one (route, arm).
 
     `drifted` is the evidence alone, whatever the size of the effect; `tier` needs both. `since` is the estimated
