@@ -17,7 +17,7 @@ from monitor.contract import Exchange
 from proxy.capture import Capture
 from proxy.coding import CodingError, decode_body
 from proxy.endpoints import ENDPOINTS, Endpoint
-from proxy.endpoints.shape import Answered, Asked, error_code
+from proxy.endpoints.shape import UNREADABLE, Answered, Asked, error_code
 from proxy.redact import Redactor
 from proxy.sse import BOM, event_data, looks_like_events
 
@@ -82,7 +82,7 @@ def _read_request(endpoint: Endpoint, capture: Capture, limit: int) -> tuple[Ask
         return _leniently(endpoint.read_request, body), None
     except CodingError as error:
         return Asked(), str(error)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return Asked(), "request_malformed"
 
 
@@ -99,7 +99,7 @@ def _read_answer(endpoint: Endpoint, capture: Capture, limit: int) -> Answered:
         return _read_stream(endpoint, body, cut_short=bool(capture.end))
     try:
         return _leniently(endpoint.read_answer, body)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return Answered(complete=False, error="response_malformed")
 
 
@@ -107,13 +107,13 @@ def _read_stream(endpoint: Endpoint, body: bytes, *, cut_short: bool) -> Answere
     events = list(event_data(body))
     try:
         answered = _leniently_events(endpoint, events)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         # A stream that was cut short ends in half an event, which is nobody's mistake.
         if not cut_short:
             return Answered(complete=False, error="response_malformed")
         try:
             return _leniently_events(endpoint, events[:-1])
-        except msgspec.DecodeError:
+        except UNREADABLE:
             return Answered(complete=False, error="response_malformed")
     if not answered.complete and answered.error is None:
         return answered._replace(error="stream_truncated")
@@ -123,7 +123,7 @@ def _read_stream(endpoint: Endpoint, body: bytes, *, cut_short: bool) -> Answere
 def _leniently_events(endpoint: Endpoint, events: list[bytes]) -> Answered:
     try:
         return endpoint.read_events(events)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return endpoint.read_events([_valid_utf8(data) for data in events])
 
 
@@ -131,7 +131,7 @@ def _leniently(read: Callable[[bytes], _Read], body: bytes) -> _Read:
     """Read a body; where that fails, once more with invalid UTF-8 replaced and a byte order mark removed."""
     try:
         return read(body)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return read(_valid_utf8(body.removeprefix(BOM)))
 
 
@@ -153,5 +153,5 @@ _failed = msgspec.json.Decoder(_Failed)
 def _error_of(body: bytes) -> str | None:
     try:
         return error_code(_failed.decode(body).error)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None

@@ -8,6 +8,7 @@ below, as RFC 9651 structured fields. Hop-by-hop: RFC 9110 section 7.6.1.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from monitor.contract import Tier, Verdict
 
@@ -41,8 +42,9 @@ EXCHANGE = b"drift-exchange"
 
 def value_of(headers: Headers, name: bytes) -> bytes:
     """Return the first value of a header (lower-case name); empty when it is absent."""
+    length = len(name)
     for key, value in headers:
-        if key == name or key.lower() == name:
+        if len(key) == length and key.lower() == name:
             return value
     return b""
 
@@ -74,9 +76,32 @@ def _with_named_by_connection(headers: Headers, dropped: frozenset[bytes]) -> fr
     return dropped
 
 
-def opted_out(headers: Headers) -> bool:
-    """Tell whether the request says `Drift-Mirror: ?0` (parameters allowed)."""
-    return value_of(headers, OPT_OUT).partition(b";")[0].strip() == b"?0"
+class RequestFacts(NamedTuple):
+    """What the mirror needs to know of a request's headers, found in one pass."""
+
+    # Names the user, once hashed.
+    credential: bytes = b""
+    coding: bytes = b""
+    opted_out: bool = False
+
+
+NO_FACTS = RequestFacts()
+_TELLING = frozenset({b"authorization", b"api-key", b"content-encoding", OPT_OUT})
+
+
+def request_facts(headers: Headers) -> RequestFacts:
+    """Read the facts from request headers (names are lower case already, as ASGI demands)."""
+    facts = NO_FACTS
+    for name, value in headers:
+        if name in _TELLING:
+            if name == b"content-encoding":
+                facts = facts._replace(coding=value)
+            elif name == OPT_OUT:
+                # `?0`, parameters allowed (RFC 9651).
+                facts = facts._replace(opted_out=value.partition(b";")[0].strip() == b"?0")
+            else:
+                facts = facts._replace(credential=value)
+    return facts
 
 
 def sf_string(text: str) -> str:

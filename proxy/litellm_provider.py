@@ -18,6 +18,7 @@ import msgspec
 import structlog
 
 from monitor.contract.config import Timeouts
+from proxy.endpoints.shape import UNREADABLE
 from proxy.faults import UpstreamFault, error_body
 from proxy.headers import value_of
 from proxy.transport import Outgoing, Reply
@@ -70,7 +71,7 @@ class LitellmTransport:
             raise UpstreamFault("endpoint_unsupported")
         try:
             asked = msgspec.json.decode(await _whole(request))
-        except msgspec.DecodeError:
+        except UNREADABLE:
             return _refusal(400, "The body is not JSON.", "invalid_request_error", "invalid_json")
         if not isinstance(asked, dict) or not isinstance(asked.get("model"), str):
             return _refusal(400, "You must provide a model parameter.", "invalid_request_error", "no_model")

@@ -25,7 +25,7 @@ from monitor.contract import Exchange
 from monitor.contract.config import Mirror as MirrorConfig
 from proxy.assemble import MALFORMED, Assembler, user_hash
 from proxy.capture import Budget, Capture, ExchangeIds
-from proxy.headers import Headers, opted_out, value_of
+from proxy.headers import NO_FACTS, Headers, RequestFacts, request_facts
 from proxy.scoreboard import INDEX, Scoreboard
 
 log = structlog.get_logger(__name__)
@@ -64,23 +64,24 @@ class Mirror:
 
     def begin(self, exchange_id: str, now: float, endpoint: str, headers: Headers) -> Capture | None:
         """Start a capture, or count why there is none."""
-        reason = self._reason_against(exchange_id, endpoint, headers)
+        facts = request_facts(headers) if endpoint else NO_FACTS
+        reason = self._reason_against(exchange_id, endpoint, facts)
         if reason:
             self._slots[_DROPPED[reason]] += 1
             return None
         capture = Capture(exchange_id, now, self.clock.monotonic(), self.budget, self._config.max_body_bytes)
         capture.endpoint = endpoint
-        capture.request_coding = value_of(headers, b"content-encoding")
-        if authorization := value_of(headers, b"authorization") or value_of(headers, b"api-key"):
-            capture.user = user_hash(authorization, self._salt)
+        capture.request_coding = facts.coding
+        if facts.credential:
+            capture.user = user_hash(facts.credential, self._salt)
         return capture
 
-    def _reason_against(self, exchange_id: str, endpoint: str, headers: Headers) -> str:
+    def _reason_against(self, exchange_id: str, endpoint: str, facts: RequestFacts) -> str:
         if not self._config.enabled:
             return "mirror_off"
         if not endpoint:
             return "endpoint"
-        if opted_out(headers):
+        if facts.opted_out:
             return "opted_out"
         return "" if self._config.sample >= 1.0 or sampled(exchange_id, self._share) else "sampled_out"
 

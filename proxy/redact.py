@@ -36,10 +36,15 @@ _KEY = re.compile(
     r"|\beyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]*"  # JSON web token
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?"
 )
+# A character that is rare in prose, and what begins a key where that character stands; "" has no such character.
 _KEY_MARKS = (
-    "sk-", "sk_", "pk-", "pk_", "rk-", "rk_", "earer ", "asic ", "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_",
-    "ghr_", "github_pat_", "glpat-", "xox", "hf_", "AIza", "eyJ", "PRIVATE KEY",
-)  # fmt: skip
+    ("-", ("sk-", "pk-", "rk-", "xox", "glpat-", "PRIVATE KEY-")),
+    ("_", ("sk_", "pk_", "rk_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "hf_")),
+    ("J", ("eyJ",)),
+    ("A", ("AKIA", "ASIA", "AIza")),
+    ("B", ("Bearer", "Basic")),
+    ("", ("bearer", "basic")),
+)
 
 
 def luhn(digits: str) -> bool:
@@ -51,39 +56,49 @@ def luhn(digits: str) -> bool:
     return total % 10 == 0
 
 
-def _email(text: str) -> str:
-    return _EMAIL.sub("[email]", text) if "@" in text else text
-
-
-def _card(text: str) -> str:
-    return _CARD.sub(_card_or_not, text) if _DIGITS.search(text) else text
-
-
 def _card_or_not(found: re.Match[str]) -> str:
     digits = found[0].replace(" ", "").replace("-", "")
     return "[card]" if luhn(digits) else found[0]
 
 
-def _phone(text: str) -> str:
-    return _PHONE.sub("[phone]", text) if _DIGITS.search(text) else text
+def _may_hold_key(text: str) -> bool:
+    for sign, marks in _KEY_MARKS:
+        if sign in text:
+            for mark in marks:
+                if mark in text:
+                    return True
+    return False
 
 
-def _key(text: str) -> str:
-    for mark in _KEY_MARKS:
-        if mark in text:
-            return _KEY.sub("[key]", text)
-    return text
+def _may_hold_email(text: str) -> bool:
+    return "@" in text
 
 
-READY: dict[str, Rule] = {"key": _key, "email": _email, "card": _card, "phone": _phone}
+def _may_hold_number(text: str) -> bool:
+    return _DIGITS.search(text) is not None
+
+
+READY: dict[str, Rule] = {
+    "key": lambda text: _KEY.sub("[key]", text),
+    "email": lambda text: _EMAIL.sub("[email]", text),
+    "card": lambda text: _CARD.sub(_card_or_not, text),
+    "phone": lambda text: _PHONE.sub("[phone]", text),
+}
+# Keys first, because they may hold digits and dots; cards before phones, because a phone may look like half a card.
+_GATES: tuple[tuple[Callable[[str], bool], tuple[str, ...]], ...] = (
+    (_may_hold_key, ("key",)),
+    (_may_hold_email, ("email",)),
+    (_may_hold_number, ("card", "phone")),
+)
 
 
 class Redactor:
-    """Applies rules in order: keys first (they may hold digits and dots), then the others, then your own."""
+    """Applies the chosen rules in order, each behind its gate, then your own patterns."""
 
     def __init__(self, ready: Sequence[str], patterns: Mapping[str, str]) -> None:
-        self._rules = [rule for name, rule in READY.items() if name in ready]
-        self._rules += [_own(name, pattern) for name, pattern in patterns.items()]
+        gated = [(gate, [READY[name] for name in names if name in ready]) for gate, names in _GATES]
+        self._gated = [(gate, rules) for gate, rules in gated if rules]
+        self._own = [_own(name, pattern) for name, pattern in patterns.items()]
 
     def __call__(self, text: str) -> str:
         """Return the text with every match replaced."""
@@ -92,7 +107,11 @@ class Redactor:
         return self._apply(text)
 
     def _apply(self, text: str) -> str:
-        for rule in self._rules:
+        for possible, rules in self._gated:
+            if possible(text):
+                for rule in rules:
+                    text = rule(text)
+        for rule in self._own:
             text = rule(text)
         return text
 

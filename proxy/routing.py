@@ -16,6 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from monitor.contract.config import Config, Route, Variant
+from proxy.endpoints.shape import UNREADABLE
 from proxy.transport import Upstream, parse_upstream
 
 # A JSON body is held back at most this far to find its model name, in bytes.
@@ -95,7 +96,7 @@ def model_of(body: bytes) -> str:
     """Return the `model` of a JSON body; empty when there is none or the body is no JSON."""
     try:
         found = _model.decode(body).model
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return ""
     return found if isinstance(found, str) else ""
 

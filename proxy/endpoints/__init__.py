@@ -2,7 +2,7 @@
 
 Law: pure functions from bytes to values, for the mirror alone. Each endpoint is a row of `ENDPOINTS`; a request to
 any other path is forwarded like all, counted as not judged and never copied. What a server adds or leaves out is no
-error; only what is no JSON, or has another shape altogether, raises `msgspec.DecodeError`.
+error; only what is no JSON, or has another shape altogether, raises one of `UNREADABLE`.
 """
 
 from __future__ import annotations

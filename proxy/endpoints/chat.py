@@ -66,7 +66,7 @@ _answer = msgspec.json.Decoder(_Answer)
 
 
 def read_request(body: bytes) -> Asked:
-    """Read a request. Raises msgspec.DecodeError."""
+    """Read a request. Raises what is `UNREADABLE`."""
     request = _request.decode(body)
     messages = request.messages if isinstance(request.messages, list) else ()
     talk = read_conversation(messages)
@@ -82,7 +82,7 @@ def read_request(body: bytes) -> Asked:
 
 
 def read_answer(body: bytes) -> Answered:
-    """Read a whole answer. Raises msgspec.DecodeError."""
+    """Read a whole answer. Raises what is `UNREADABLE`."""
     answer = _answer.decode(body)
     prompt_tokens, response_tokens = tokens(answer.usage)
     choice = next((c for c in answer.choices or () if c.index in (0, None)), None)
@@ -158,13 +158,14 @@ class _Stream:
     def _add_call(self, index: Any, function: Function | None) -> None:
         if function is None:
             return
-        name_and_arguments = self.calls.setdefault(index, ["", ""])
+        key = index if isinstance(index, int | str) else 0
+        name_and_arguments = self.calls.setdefault(key, ["", ""])
         name_and_arguments[0] = name_and_arguments[0] or text_of(function.name)
         name_and_arguments[1] += text_of(function.arguments)
 
 
 def read_events(events: Iterable[bytes]) -> Answered:
-    """Read a stream. Raises msgspec.DecodeError."""
+    """Read a stream. Raises what is `UNREADABLE`."""
     stream = _Stream()
     for data in events:
         if data.startswith(b"[DONE]"):

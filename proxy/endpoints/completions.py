@@ -39,7 +39,7 @@ _answer = msgspec.json.Decoder(_Answer)
 
 
 def read_request(body: bytes) -> Asked:
-    """Read a request. Raises msgspec.DecodeError."""
+    """Read a request. Raises what is `UNREADABLE`."""
     request = _request.decode(body)
     prompt = request.prompt
     if isinstance(prompt, list):
@@ -55,14 +55,14 @@ def read_request(body: bytes) -> Asked:
 
 
 def read_answer(body: bytes) -> Answered:
-    """Read a whole answer. Raises msgspec.DecodeError."""
+    """Read a whole answer. Raises what is `UNREADABLE`."""
     read = _read([_answer.decode(body)])
     found = read.response is not None
     return read._replace(complete=found, error=read.error or (None if found else "no_choice"))
 
 
 def read_events(events: Iterable[bytes]) -> Answered:
-    """Read a stream. Raises msgspec.DecodeError."""
+    """Read a stream. Raises what is `UNREADABLE`."""
     chunks, done = [], False
     for data in events:
         if data.startswith(b"[DONE]"):

@@ -15,6 +15,7 @@ from monitor.contract.messages import read_conversation
 from proxy.endpoints.shape import Answered, Asked, call_text, error_code, text_of, tokens, user_of
 
 _FINISH_OF_INCOMPLETE = {"max_output_tokens": "length", "content_filter": "content_filter"}
+_UNFINISHED = frozenset({"failed", "in_progress", "cancelled", "queued"})
 _FINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _CALL_ITEMS = frozenset({"function_call", "custom_tool_call", "mcp_call"})
 
@@ -63,7 +64,7 @@ _event = msgspec.json.Decoder(_Event)
 
 
 def read_request(body: bytes) -> Asked:
-    """Read a request. Raises msgspec.DecodeError."""
+    """Read a request. Raises what is `UNREADABLE`."""
     request = _request.decode(body)
     asked = request.input
     messages = [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
@@ -80,7 +81,7 @@ def read_request(body: bytes) -> Asked:
 
 
 def read_answer(body: bytes) -> Answered:
-    """Read a whole answer. Raises msgspec.DecodeError."""
+    """Read a whole answer. Raises what is `UNREADABLE`."""
     return _read(_response.decode(body))
 
 
@@ -103,7 +104,7 @@ class _Output:
         elif item.type == "reasoning":
             parts = [*_parts(item.content), *_parts(item.summary)]
             self.reasoning += [text_of(part.get("text")) for part in parts]
-        elif item.type in _CALL_ITEMS:
+        elif text_of(item.type) in _CALL_ITEMS:
             self.calls.append(call_text(item.name, item.arguments or item.input))
 
 
@@ -127,8 +128,7 @@ def _read(response: _Response) -> Answered:
         tuple(output.calls),
         prompt_tokens,
         response_tokens,
-        response.output is not None
-        and response.status not in {"failed", "in_progress", "cancelled", "queued"},
+        response.output is not None and text_of(response.status) not in _UNFINISHED,
         error,
     )
 
@@ -138,13 +138,13 @@ def _finish(response: _Response, *, called: bool) -> str | None:
         details = response.incomplete_details
         reason = text_of(details.get("reason")) if isinstance(details, dict) else ""
         return _FINISH_OF_INCOMPLETE.get(reason, reason or "length")
-    if response.status in {"completed", None}:
+    if response.status is None or response.status == "completed":
         return "tool_calls" if called else "stop"
     return None
 
 
 def read_events(events: Iterable[bytes]) -> Answered:
-    """Read a stream. Raises msgspec.DecodeError."""
+    """Read a stream. Raises what is `UNREADABLE`."""
     text: list[str] = []
     refusal: list[str] = []
     items: list[_Item] = []
@@ -159,7 +159,7 @@ def read_events(events: Iterable[bytes]) -> Answered:
             refusal.append(text_of(event.delta))
         elif event.type == "response.output_item.done" and event.item:
             items.append(event.item)
-        elif event.type in _FINAL and event.response:
+        elif event.response and text_of(event.type) in _FINAL:
             return _read(_with_items(event.response, items))
         elif event.type == "error":
             error = error_code(event.error) or text_of(event.code) or "error"

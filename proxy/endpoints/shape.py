@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+# What a JSON decoder raises for bytes that are no JSON of the shape.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 
 class Asked(NamedTuple):
     """What a request says."""

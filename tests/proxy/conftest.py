@@ -84,7 +84,7 @@ Start = Callable[..., contextlib.AbstractAsyncContextManager[Stand]]
 
 @pytest.fixture
 def stand(tmp_path: Path) -> Start:
-    """Return a factory: `async with stand(handler, proxy__transport="httpx") as running`."""
+    """Return a factory of stands; keyword arguments are configuration keys, `__` for the point."""
 
     @contextlib.asynccontextmanager
     async def start(

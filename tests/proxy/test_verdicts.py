@@ -1,0 +1,65 @@
+"""Verdicts in memory: fresh, stale, and with the bus away."""
+
+from __future__ import annotations
+
+import pytest
+
+from monitor.bus import Bus, BusError
+from monitor.bus.memory import MemoryBus
+from monitor.contract import Tier, Verdict
+from proxy.verdicts import VerdictBoard, VerdictPoller
+
+ARM = ("default", "control")
+
+
+def verdict(tier: Tier, time: float) -> Verdict:
+    """Make a verdict."""
+    return Verdict(route="default", arm="control", tier=tier, time=time)
+
+
+def test_from_learning_to_a_verdict_to_blind() -> None:
+    """Before any verdict `learning`; then the verdict; once it is too old `blind`, in header and document."""
+    bus, board, now = MemoryBus(), VerdictBoard([ARM], 60.0), [100.0]
+    poller = VerdictPoller(board, lambda: bus, lambda: now[0])
+    poller.poll()
+    assert board.line(ARM).startswith(b"learning;")
+    bus.put_verdicts([verdict(Tier.MINOR, 99.0)])
+    poller.poll()
+    board.refresh(100.0)
+    assert board.line(ARM).startswith(b"minor;")
+    board.refresh(200.0)
+    assert board.line(ARM).startswith(b"blind;")
+    (shown,) = board.current(200.0)
+    assert (shown.tier, "101 s old" in shown.headline) == (Tier.BLIND, True)
+
+
+def test_a_bus_that_is_away_leaves_the_last_verdict() -> None:
+    """Polling never raises, and picks up again."""
+    bus, board, away = MemoryBus(), VerdictBoard([ARM], 60.0), [False]
+    bus.put_verdicts([verdict(Tier.OK, 100.0)])
+
+    def open_bus() -> Bus:
+        if away[0]:
+            raise BusError("gone")
+        return bus
+
+    class Failing(MemoryBus):
+        def verdict_version(self) -> int:
+            raise BusError("gone")
+
+    poller = VerdictPoller(board, open_bus, lambda: 100.0)
+    poller.poll()
+    poller._bus, away[0] = Failing(), True
+    poller.poll()
+    poller.poll()
+    assert [found.tier for found in board.current(100.0)] == [Tier.OK]
+    away[0] = False
+    bus.put_verdicts([verdict(Tier.CRITICAL, 101.0)])
+    poller.poll()
+    assert [found.tier for found in board.current(101.0)] == [Tier.CRITICAL]
+
+
+def test_an_unknown_arm_is_a_mistake_of_ours() -> None:
+    """Lines exist for every arm that routing can choose, and only for those."""
+    with pytest.raises(KeyError):
+        VerdictBoard([ARM], 60.0).line(("other", "control"))
