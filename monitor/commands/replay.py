@@ -13,6 +13,7 @@ import typer
 
 from monitor.commands.app import app
 from monitor.commands.http import get
+from monitor.commands.offline import read_file
 from monitor.commands.render_replay import show_replay
 from monitor.commands.terminal import note, progress
 from monitor.contract.command import CommandFault, Settings, with_settings
@@ -72,7 +73,7 @@ def replay(
     from monitor.traffic.replay import Plan
 
     config = settings.load()
-    exchanges = _read(file)[:limit]
+    exchanges = read_file(file)[:limit]
     plan = Plan(to or f"http://{config.proxy.listen}/v1", rate, concurrency, stream_every)
     if not plan.to.startswith(("http://", "https://")):
         raise CommandFault(f"--to: got {to!r}; expected a base URL such as http://127.0.0.1:8080/v1")
@@ -117,20 +118,6 @@ def _audit(config: Config, sent: Sent, before: int, wait_s: float) -> tuple[Line
     return audit(sent, before, counts)
 
 
-def _read(file: Path) -> list[Exchange]:
-    """Read a file of exchanges and tell what was skipped. Raises CommandFault."""
-    from monitor.exchange_file import ExchangeFileError, read_exchanges
-
-    try:
-        exchanges, report = read_exchanges(file)
-    except ExchangeFileError as error:
-        raise CommandFault(str(error)) from None
-    if report.first_skipped is not None:
-        first = report.first_skipped
-        note(f"{file}: {report.skipped} of {report.lines} lines skipped; line {first.line}: {first.reason}")
-    return exchanges
-
-
 @app.command("standin", epilog=_STANDIN_ENDS, short_help="Answer with recorded responses.")
 def standin(
     file: Annotated[Path, _FILE],
@@ -149,7 +136,7 @@ def standin(
         host, port = split_address(listen)
     except ValueError as error:
         raise CommandFault(f"--listen: {error}") from None
-    answers, known = recorded_answers(_read(file))
+    answers, known = recorded_answers(read_file(file))
     if not known:
         raise CommandFault(f"{file}: no exchange has a response to answer with")
     return asyncio.run(_serve(answers, known, host, port))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from monitor.commands.app import app
 from monitor.contract.command import Settings, with_settings
 
@@ -32,12 +30,8 @@ def triton(settings: Settings) -> int:
     Not needed where `scoring.url` points to a Triton that runs elsewhere, or with `scoring.kind: local`.
     """
     config = settings.load()
-    import structlog
-
+    from monitor.commands.logs import logs_to_stderr
     from monitor.triton_server import run_triton
 
-    if config.log == "json":
-        steps = [structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso")]
-        structlog.configure([*steps, structlog.processors.JSONRenderer()])
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    logs_to_stderr(config.log)
     return run_triton(config)
