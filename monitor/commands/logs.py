@@ -13,5 +13,9 @@ def logs_to_stderr(kind: Literal["console", "json"]) -> None:
     renderer: structlog.types.Processor = structlog.processors.JSONRenderer()
     if kind == "console":
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    steps = [structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso"), renderer]
+    steps: list[structlog.types.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso"),
+        renderer,
+    ]
     structlog.configure(steps, logger_factory=structlog.PrintLoggerFactory(sys.stderr))
