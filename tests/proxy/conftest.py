@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.server
+import json
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -142,3 +145,99 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+class Model(http.server.BaseHTTPRequestHandler):
+    """A model that answers like OpenAI: chat (whole, streamed, tools), embeddings, models, errors."""
+
+    protocol_version = "HTTP/1.1"
+    # Seconds between a stream's events.
+    pace_s = 0.0
+
+    def do_GET(self) -> None:
+        """List models."""
+        self._json(
+            200, {"object": "list", "data": [{"id": "m", "object": "model", "created": 1, "owned_by": "x"}]}
+        )
+
+    def do_POST(self) -> None:
+        """Answer by path and model."""
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if self.headers.get("authorization") == "Bearer wrong":
+            self._json(
+                401,
+                {"error": {"message": "bad key", "type": "auth", "param": None, "code": "invalid_api_key"}},
+            )
+        elif self.path.endswith("/embeddings"):
+            data = [{"object": "embedding", "index": 0, "embedding": [0.5, 0.25]}]
+            self._json(
+                200,
+                {
+                    "object": "list",
+                    "model": "m",
+                    "data": data,
+                    "usage": {"prompt_tokens": 1, "total_tokens": 1},
+                },
+            )
+        elif asked.get("stream"):
+            self._stream()
+        else:
+            self._json(200, self._chat(asked))
+
+    def _chat(self, asked: dict[str, Any]) -> dict[str, Any]:
+        message: dict[str, Any] = {"role": "assistant", "content": "Hello world"}
+        if asked.get("tools"):
+            call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+            message = {"role": "assistant", "content": None, "tool_calls": [call]}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        return {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+
+    def _stream(self) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        for word, finish in (("Hello ", None), ("world", None), (None, "stop")):
+            choice = {"index": 0, "delta": {"content": word} if word else {}, "finish_reason": finish}
+            event = {
+                "id": "1",
+                "object": "chat.completion.chunk",
+                "created": 1,
+                "model": "m",
+                "choices": [choice],
+            }
+            self._chunk(b"data: " + json.dumps(event).encode() + b"\n\n")
+            time.sleep(self.pace_s)
+        self._chunk(b"data: [DONE]\n\n")
+        self._chunk(b"")
+
+    def _chunk(self, data: bytes) -> None:
+        self.wfile.write(b"%x\r\n" % len(data) + data + b"\r\n")
+
+    def _json(self, status: int, document: object) -> None:
+        body = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[type[http.server.BaseHTTPRequestHandler]], str]]:
+    """Return a function that serves a handler on a port of its own and returns the address."""
+    servers: list[http.server.ThreadingHTTPServer] = []
+
+    def start(handler: type[http.server.BaseHTTPRequestHandler]) -> str:
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        return f"http://127.0.0.1:{server.server_address[1]}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
