@@ -21,7 +21,7 @@ from monitor.edetector import Detector, Evidence
 from monitor.features import extract
 from monitor.findings import Findings
 from monitor.fold import fold_rows
-from monitor.judge import judge, window_starts
+from monitor.judge import fewest, judge, window_starts
 from monitor.scored import Scored
 
 # Exchanges a minute that a stream without times is taken to have.
@@ -129,7 +129,7 @@ class _Arm:
         previous, settings = self._verdict, self._detection
         for since in window_starts(findings, settings, until):
             window = reduce(Bucket.merge, (b for m, b in self._recent if m >= since), self._empty())
-            if window.n >= settings.min_window:
+            if window.n >= fewest(findings, settings):
                 break
         arm = self._key[1]
         return judge(self._baseline, window, findings, arm=arm, settings=settings, now=now, previous=previous)

@@ -22,6 +22,7 @@ from monitor.signals import measure, reward_scale
 from monitor.tiers import NEVER_RAISED, RULES, grade
 
 _SERVICE = ("errors", "incomplete", "empty", "truncation")
+_FEWEST_DRIFTED = 20
 # Beyond this share of new prompts the rest is too small a part of the traffic to speak for the model.
 _MOSTLY_NEW = 0.7
 
@@ -42,9 +43,9 @@ def judge(
     """
     route = baseline.route
     n = {"baseline": baseline.size, "window": window.n}
-    scored = max(window.count("prompts"), window.count("errors"))
-    if scored < settings.min_window:
-        why = f"{scored} scored exchanges in the window, {settings.min_window} are needed to judge"
+    scored, needed = max(window.count("prompts"), window.count("errors")), fewest(findings, settings)
+    if scored < needed:
+        why = f"{scored} scored exchanges in the window, {needed} are needed to judge"
         return blind_verdict(route, arm, why=why, now=now, n=n, baseline=baseline.id)
     before = {name: signal.tier for name, signal in previous.signals.items()} if previous else {}
     signals = grade(measure(baseline, window), findings, settings.thresholds, before)
@@ -69,6 +70,11 @@ def judge(
         shifts=explain(baseline, window) if findings.drifted else (),
     )
     return msgspec.structs.replace(draft, headline=headline(draft), reasons=reasons_for(draft, attribution))
+
+
+def fewest(findings: Findings, settings: Detection) -> int:
+    """Return how many exchanges a window needs: few where the evidence already stands, to put a size to it."""
+    return min(settings.min_window, _FEWEST_DRIFTED) if findings.drifted else settings.min_window
 
 
 def window_starts(findings: Findings, settings: Detection, until: int) -> list[int]:

@@ -21,6 +21,8 @@ Grade = Callable[[Signal, Thresholds], Tier]
 
 # A tier once reached is left when the effect falls below this part of its threshold.
 HYSTERESIS = 0.8
+# So is a signal's own evidence, when its p-value exceeds its level times this.
+STICKY_LEVEL = 10.0
 
 
 class Rule(NamedTuple):
@@ -106,7 +108,7 @@ def grade(
 ) -> dict[str, Signal]:
     """Return the signals with their tiers; `before` holds the last ones, which are left less easily than entered."""
     graded = {
-        name: _graded(name, signal, findings, _eased(thresholds, before.get(name, Tier.OK)))
+        name: _graded(name, signal, findings, thresholds, before.get(name, Tier.OK))
         for name, signal in signals.items()
     }
     reward = graded.get("reward")
@@ -136,9 +138,10 @@ def _eased(thresholds: Thresholds, before: Tier) -> Thresholds:
     )
 
 
-def _graded(name: str, signal: Signal, findings: Findings, thresholds: Thresholds) -> Signal:
+def _graded(name: str, signal: Signal, findings: Findings, thresholds: Thresholds, before: Tier) -> Signal:
     rule = RULES[name]
-    shown = signal.p_value is not None and signal.p_value <= findings.signal_level
+    level = findings.signal_level * (STICKY_LEVEL if before.concern else 1.0)
+    shown = signal.p_value is not None and signal.p_value <= level
     if not (findings.drifted and getattr(findings, rule.family) and shown):
         return signal
-    return msgspec.structs.replace(signal, tier=rule.grade(signal, thresholds))
+    return msgspec.structs.replace(signal, tier=rule.grade(signal, _eased(thresholds, before)))
