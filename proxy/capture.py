@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 # What a kept chunk costs beside its bytes: the object's header and its place in a list.
 CHUNK_OVERHEAD = 64
-# What a capture costs without any chunk, measured with tracemalloc.
+# What a capture costs without any chunk: 570 bytes by tracemalloc, and some for what it becomes.
 CAPTURE_OVERHEAD = 1024
 
 

@@ -46,7 +46,6 @@ FAULTS: dict[str, tuple[int, str]] = {
     "body_too_large": (413, "The request body is too large to choose a route by its model."),
     "provider_import": (502, "The provider library cannot be loaded."),
     "not_found": (404, "There is nothing at this path of the proxy itself."),
-    "unauthorized": (401, "A valid token is needed."),
 }
 
 

@@ -56,18 +56,22 @@ class Forwarder:
         """Serve one request."""
         forwarding = _Forwarding(self._site, scope, Client(scope, receive, send))
         try:
-            if self.draining:
-                await forwarding.failed(UpstreamFault("draining"))
-            else:
-                await forwarding.run()
-        except UpstreamFault as fault:
-            await forwarding.failed(fault)
+            await self._serve(forwarding)
         except ClientLeft:
             forwarding.client_left()
         except asyncio.CancelledError:
             await forwarding.cancelled()
         finally:
             forwarding.finish()
+
+    async def _serve(self, forwarding: _Forwarding) -> None:
+        try:
+            if self.draining:
+                await forwarding.failed(UpstreamFault("draining"))
+            else:
+                await forwarding.run()
+        except UpstreamFault as fault:
+            await forwarding.failed(fault)
 
 
 class _Forwarding:

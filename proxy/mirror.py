@@ -179,6 +179,11 @@ class MirrorWriter(threading.Thread):
                     return
                 self._rest(pause, error)
                 pause = min(pause * 2.0, LONGEST_PAUSE_S)
+            except (ValueError, TypeError, OverflowError):
+                # Something in the batch cannot be encoded, and never will.
+                log.exception("batch cannot be written", n=len(exchanges))
+                self._board.slots[_DROPPED["internal"]] += len(exchanges)
+                return
             else:
                 self._board.slots[_MIRRORED] += len(exchanges)
                 return

@@ -7,7 +7,6 @@ are older than `stale_s`. The header's bytes are made once a second for each (ro
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -43,7 +42,7 @@ class VerdictBoard:
         self.verdicts = tuple(verdicts)
 
     def refresh(self, now: float) -> None:
-        """Make the header lines anew; called once a second."""
+        """Make the header lines anew; called once a second by the serving loop, so that a hung bus ages them."""
         lines = {arm: no_verdict(*arm, Tier.LEARNING) for arm in self._arms}
         for verdict in self.verdicts:
             lines[verdict.route, verdict.arm] = drift_status(verdict, now, self._stale_s)
@@ -75,13 +74,10 @@ class VerdictBoard:
 class VerdictPoller(threading.Thread):
     """The thread that fetches. `open_bus` is called in it."""
 
-    def __init__(
-        self, board: VerdictBoard, open_bus: Callable[[], Bus], now: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, board: VerdictBoard, open_bus: Callable[[], Bus]) -> None:
         super().__init__(name="verdict-poller", daemon=True)
         self._board = board
         self._open_bus = open_bus
-        self._now = now
         self._stopping = threading.Event()
         self._bus: Bus | None = None
         self._version: int | None = None
@@ -91,7 +87,6 @@ class VerdictPoller(threading.Thread):
         """Poll until stopped."""
         while not self._stopping.is_set():
             self.poll()
-            self._board.refresh(self._now())
             self._stopping.wait(POLL_S)
         if self._bus is not None:
             self._bus.close()

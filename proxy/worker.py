@@ -99,11 +99,11 @@ class Worker:
         """Serve until the server is stopped, then flush."""
         self.writer.start()
         self.poller.start()
-        gauges = asyncio.create_task(self._keep_gauges(), name="gauges")
+        ticking = asyncio.create_task(self._tick(), name="tick")
         listener = socket.socket(fileno=self.spec.socket_fd)
         self.board.put("started", 1)
         await server.serve(sockets=[listener])
-        gauges.cancel()
+        ticking.cancel()
         for transport in self.transports.values():
             await transport.close()
         await asyncio.to_thread(self._flush)
@@ -120,8 +120,9 @@ class Worker:
         else:
             log.error("bus hangs, what is left of the mirror is counted as lost")
 
-    async def _keep_gauges(self) -> None:
+    async def _tick(self) -> None:
         while True:
+            self.verdicts.refresh(time.time())
             self.board.put("queue_exchanges", len(self.mirror.queue))
             self.board.put("queue_bytes", max(0, self.mirror.budget.used))
             await asyncio.sleep(1.0)

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+# Larger counts are nonsense, and no encoding on the way holds them.
+LARGEST = 2**53
+
 # What a JSON decoder raises for bytes that are no JSON of the shape.
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -81,7 +84,7 @@ def tokens(usage: Any) -> tuple[int | None, int | None]:
 def _count(usage: dict[str, Any], *names: str) -> int | None:
     for name in names:
         number = usage.get(name)
-        if isinstance(number, int) and not isinstance(number, bool) and number >= 0:
+        if isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= LARGEST:
             return number
     return None
 
@@ -93,8 +96,10 @@ def error_code(error: Any) -> str | None:
     if isinstance(error, dict):
         for key in ("code", "type"):
             value = error.get(key)
-            if isinstance(value, str | int) and value:
-                return str(value)[:80]
+            if isinstance(value, str) and value:
+                return value[:80]
+            if isinstance(value, int) and 0 < value <= LARGEST:
+                return str(value)
     return "error"
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.contract import Exchange
+from monitor.contract import Exchange, encode_exchanges
 from proxy.assemble import Assembler
 from proxy.capture import Budget, Capture
 from proxy.redact import Redactor
@@ -247,5 +247,13 @@ JSON = st.recursive(
 @given(st.sampled_from(["chat.completions", "completions", "responses"]), JSON, JSON)
 def test_no_json_makes_it_fail(endpoint: str, asked: Any, answered: Any) -> None:
     """Whatever shape the JSON has, whole or as an event, there is an exchange."""
-    assert exchange(asked, answered, endpoint=endpoint).id == "id"
-    assert exchange(asked, [answered], endpoint=endpoint).id == "id"
+    assert encode_exchanges([exchange(asked, answered, endpoint=endpoint)])
+    assert encode_exchanges([exchange(asked, [answered], endpoint=endpoint)])
+
+
+def test_nonsense_counts_are_left_out() -> None:
+    """Numbers that nothing can carry do not reach the bus."""
+    usage = {"prompt_tokens": 10**30, "completion_tokens": -1}
+    found = exchange(ASK, chat({"content": "x"}, usage=usage))
+    assert (found.prompt_tokens, found.response_tokens) == (None, None)
+    assert exchange(ASK, {"error": {"code": 10**30}}, status=500).error == "error"

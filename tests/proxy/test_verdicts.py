@@ -19,8 +19,8 @@ def verdict(tier: Tier, time: float) -> Verdict:
 
 def test_from_learning_to_a_verdict_to_blind() -> None:
     """Before any verdict `learning`; then the verdict; once it is too old `blind`, in header and document."""
-    bus, board, now = MemoryBus(), VerdictBoard([ARM], 60.0), [100.0]
-    poller = VerdictPoller(board, lambda: bus, lambda: now[0])
+    bus, board = MemoryBus(), VerdictBoard([ARM], 60.0)
+    poller = VerdictPoller(board, lambda: bus)
     poller.poll()
     assert board.line(ARM).startswith(b"learning;")
     bus.put_verdicts([verdict(Tier.MINOR, 99.0)])
@@ -47,7 +47,7 @@ def test_a_bus_that_is_away_leaves_the_last_verdict() -> None:
         def verdict_version(self) -> int:
             raise BusError("gone")
 
-    poller = VerdictPoller(board, open_bus, lambda: 100.0)
+    poller = VerdictPoller(board, open_bus)
     poller.poll()
     poller._bus, away[0] = Failing(), True
     poller.poll()
