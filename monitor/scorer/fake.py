@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,7 @@ class FakeScorer:
         return rows
 
 
+@lru_cache(maxsize=4096)
 def _direction(word: str, dim: int) -> NDArray[np.float32]:
     seed = int.from_bytes(hashlib.blake2b(word.encode("utf-8", "replace"), digest_size=8).digest(), "little")
     return np.random.default_rng(seed).standard_normal(dim).astype(np.float32)

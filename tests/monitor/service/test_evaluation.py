@@ -1,0 +1,141 @@
+"""A verdict for everyone, and when it is published."""
+
+from __future__ import annotations
+
+import pytest
+
+from monitor.bus.memory import MemoryBus
+from monitor.contract import Tier
+from monitor.contract.config import BaselineConfig, Config, Detection, Route
+from monitor.edetector import Detector
+from monitor.findings import Findings
+from monitor.fold import fold
+from monitor.service.evaluation import Evaluator, _next_state, _read, _window_starts
+from monitor.service.health import Health
+from monitor.service.references import References
+from monitor.store import CounterKey, Work
+from monitor.store.arms import Step
+
+NOW = 6000.0
+
+
+@pytest.fixture
+def bus():
+    """Give an empty bus."""
+    return MemoryBus()
+
+
+@pytest.fixture
+def evaluator(store, bus):
+    """Give an evaluator of one configured route."""
+    config = Config(baseline=BaselineConfig(size=200), detection=Detection(window_hours=1.0))
+    return Evaluator(config, store, bus, References(store), Health(started_at=0.0, scorer="fake-16"))
+
+
+def put(store, baseline, rows, batch_id, arm="control"):
+    """Commit scored exchanges."""
+    counts = {CounterKey("default", arm, "scored"): len(rows.exchanges)}
+    deltas = fold(baseline, rows)
+    store.ledger.commit(Work("b", [batch_id], 1e9, {}, deltas, [], counts), lambda: NOW)
+
+
+def only(verdicts):
+    """Return the one verdict there is."""
+    (verdict,) = verdicts
+    return verdict
+
+
+def test_a_configured_route_is_learning_from_the_start(evaluator):
+    """Before the first exchange there is a verdict already, and it is not ok."""
+    verdict = only(evaluator.evaluate(NOW))
+    assert (verdict.route, verdict.arm, verdict.tier) == ("default", "control", Tier.LEARNING)
+    assert (verdict.progress.have, verdict.progress.need) == (0, 200)
+
+
+def test_the_same_traffic_is_ok_and_another_is_not(evaluator, store, baseline, traffic, scored):
+    """With a baseline the judge decides, on the window of the last hour."""
+    store.baselines.add(baseline, "test")
+    put(store, baseline, scored(traffic(200, seed=1, time=NOW)), 1)
+    assert only(evaluator.evaluate(NOW)).tier is Tier.OK
+    put(store, baseline, scored(traffic(400, seed=2, time=NOW + 300, bad=True)), 2)
+    verdict = only(evaluator.evaluate(NOW + 300))
+    assert (verdict.tier, verdict.drifted) == (Tier.CRITICAL, True)
+    assert [v.tier for v in store.verdicts.history("default")] == [Tier.CRITICAL, Tier.OK]
+
+
+def test_each_arm_has_its_own_verdict(evaluator, store, baseline, traffic, scored):
+    """A candidate that answers badly does not make the control arm look bad."""
+    store.baselines.add(baseline, "test")
+    put(store, baseline, scored(traffic(200, seed=1, time=NOW)), 1)
+    put(store, baseline, scored(traffic(200, seed=2, time=NOW, arm="candidate", bad=True)), 2, "candidate")
+    tiers = {v.arm: v.tier for v in evaluator.evaluate(NOW)}
+    assert tiers == {"control": Tier.OK, "candidate": Tier.CRITICAL}
+
+
+def test_too_few_exchanges_are_blind(evaluator, store, baseline, traffic, scored):
+    """Below the least window, or with nothing in it, nobody says ok."""
+    store.baselines.add(baseline, "test")
+    assert only(evaluator.evaluate(NOW)).tier is Tier.BLIND
+    put(store, baseline, scored(traffic(20, seed=1, time=NOW)), 1)
+    verdict = only(evaluator.evaluate(NOW))
+    assert verdict.tier is Tier.BLIND
+    assert "20 exchanges in the last 1 h, 50 are needed" in verdict.headline
+    put(store, baseline, scored(traffic(200, seed=2, time=NOW)), 2)
+    assert only(evaluator.evaluate(NOW)).tier is Tier.OK
+    assert only(evaluator.evaluate(NOW + 3700.0)).tier is Tier.BLIND
+
+
+def test_a_lag_is_blind_and_says_why(evaluator, baseline, traffic, scored):
+    """Once the oldest exchange has waited too long, old sketches are not taken for the present."""
+    store, bus = evaluator.store, evaluator.bus
+    store.baselines.add(baseline, "test")
+    put(store, baseline, scored(traffic(200, seed=1, time=NOW)), 1)
+    batch_id = bus.publish("p", traffic(1), now=NOW - 301.0)
+    evaluator.health.troubled("work", "scorer unavailable: refused", NOW)
+    verdict = only(evaluator.evaluate(NOW))
+    assert verdict.tier is Tier.BLIND
+    assert "waited 5 min" in verdict.headline
+    assert "scorer unavailable" in verdict.headline
+    bus.ack([batch_id])
+    assert only(evaluator.evaluate(NOW)).tier is Tier.OK
+
+
+def test_a_baseline_of_another_scorer_is_blind(evaluator, store, baseline, traffic, scored):
+    """Never silently compared: the verdict says which scorers and what to do."""
+    store.baselines.add(baseline, "test")
+    evaluator.health.scorer = "other"
+    verdict = only(evaluator.evaluate(NOW))
+    assert verdict.tier is Tier.BLIND
+    assert "baseline create" in verdict.headline
+
+
+def test_verdicts_are_published_on_change_and_every_ten_seconds(evaluator, bus):
+    """Readers poll the version: it changes when there is something new, or to show that verdicts are fresh."""
+    versions = []
+    for now in (0.0, 5.0, 9.0, 10.0, 12.0, 20.5):
+        evaluator.evaluate(NOW + now)
+        versions.append(bus.verdict_version())
+    assert versions == [1, 1, 1, 2, 2, 3]
+    evaluator.config = Config(routes=(Route(), Route(name="other", match="x*")))
+    evaluator.evaluate(NOW + 21.0)
+    assert bus.verdict_version() == 4
+    assert {v.route for v in bus.verdicts()[1]} == {"default", "other"}
+
+
+def test_evidence_of_another_version_begins_anew(baseline, traffic, scored):
+    """State that cannot be read, or of other processes, is not used and does not stop the judging."""
+    detector = Detector(baseline, 1.0)
+    (delta,) = fold(baseline, scored(traffic(50, bad=True))).values()
+    fresh = _next_state(detector, Step(None, delta, 1.0), NOW)
+    assert _next_state(detector, Step(b"\x00", delta, 1.0), NOW) == fresh
+    shorter = detector.start()
+    cut = type(shorter)(shorter.baseline, shorter.log_wealth[:3], shorter.onset[:3])
+    assert len(_read(detector, cut.to_bytes()).log_wealth) == len(detector.processes)
+
+
+def test_the_window_begins_with_the_change():
+    """What came before a change only dilutes it; without one the window is as long as configured."""
+    settings = Detection(window_hours=1.0)
+    assert _window_starts(Findings(), settings, 1000) == [940]
+    assert _window_starts(Findings(drifted=True, since=990.5 * 60), settings, 1000) == [991, 990, 940]
+    assert _window_starts(Findings(drifted=True, since=60.0), settings, 1000) == [940, 940, 940]

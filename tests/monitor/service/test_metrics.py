@@ -1,0 +1,27 @@
+"""Metrics from a status."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry
+
+from monitor.bus.memory import MemoryBus
+from monitor.contract.config import Config
+from monitor.service.health import Health
+from monitor.service.metrics import Metrics
+from monitor.service.status import StatusReader
+from monitor.store import CounterKey, Work
+
+
+def test_counters_by_arm_and_reason(store):
+    """Every exchange is in one series, by what became of it."""
+    counts = {CounterKey("r", "control", "scored"): 7, CounterKey("r", "control", "skipped.error"): 2}
+    store.ledger.commit(Work("b", [1], 1e9, {}, {}, [], counts), lambda: 1.0)
+    registry = CollectorRegistry()
+    health = Health(started_at=0.0, evaluation_s=0.01, faults=3)
+    registry.register(Metrics(StatusReader(Config(), store, MemoryBus(), health, lambda: 5.0)))
+    key = {"route": "r", "arm": "control"}
+    assert registry.get_sample_value("driftgate_monitor_scored_total", key) == 7
+    assert registry.get_sample_value("driftgate_monitor_skipped_total", {**key, "reason": "error"}) == 2
+    assert registry.get_sample_value("driftgate_monitor_faults_total") == 3
+    assert registry.get_sample_value("driftgate_monitor_evaluation_seconds") == 0.01
+    assert registry.get_sample_value("driftgate_monitor_lag_seconds") == 0
