@@ -18,6 +18,8 @@ class CodingError(ValueError):
 
 def decode_body(body: bytes, coding: bytes, limit: int) -> bytes:
     """Undo the codings named by a Content-Encoding value, the last first. Raises CodingError."""
+    if not coding:
+        return body
     for name in reversed(coding.lower().split(b",")):
         name = name.strip()  # noqa: PLW2901 - the same name, without its spaces
         if name and name != b"identity":

