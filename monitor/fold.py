@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from monitor.baseline.frozen import Baseline, Encoded
 from monitor.bucket import Bucket, BucketKey
 from monitor.features import Features, Floats, Mask, extract
-from monitor.layout import COUNTS, RANK_CELLS, Layout, layout_for
+from monitor.layout import COUNTS, RANK_CELLS, Layout, fixed, layout_for
 from monitor.reservoir import Kept, excerpt, priority_of, smallest
 from monitor.scored import Scored
 
@@ -26,9 +26,13 @@ class _Sums:
         self.layout = layout
         self.vector = np.zeros(layout.size, dtype=np.int64)
 
-    def add(self, name: str, values: Floats | NDArray[np.intp] | float) -> None:
-        """Add to a field."""
-        self.layout.add(self.vector, name, values)
+    def add(self, name: str, counts: NDArray[np.intp] | Floats | int) -> None:
+        """Add counts, or sums of fixed-point numbers, to a field."""
+        self.layout.add(self.vector, name, counts)
+
+    def add_rows(self, name: str, values: Floats) -> None:
+        """Add real numbers, one row an exchange, to a field."""
+        self.add(name, fixed(values).sum(axis=0))
 
 
 def fold(baseline: Baseline, scored: Scored) -> dict[BucketKey, Bucket]:
@@ -56,7 +60,7 @@ def fold_rows(
     _add_prompts(sums, features, encoded, prompted)
     _add_responses(sums, features, encoded, answered)
     sums.add("supported", len(supported))
-    sums.add("response_scores", encoded.residuals[supported].sum(axis=0))
+    sums.add_rows("response_scores", encoded.residuals[supported])
     rewarded = answered[~np.isnan(scored.reward[answered])]
     is_supported = encoded.prompts.novelty[rewarded] <= SUPPORT
     _add_rewards(sums, baseline, scored.reward.astype(np.float64), rewarded)
@@ -80,8 +84,8 @@ def _add_prompts(sums: _Sums, features: Features, encoded: Encoded, rows: NDArra
     sums.add("prompt_ranks", _histogram(novelty))
     sums.add("novel_90", int((novelty > 0.90).sum()))
     sums.add("novel_98", int((novelty > 0.98).sum()))
-    sums.add("prompt_scores", encoded.prompt_scores[rows].sum(axis=0))
-    sums.add("prompt_style", features.prompt_style[rows].sum(axis=0))
+    sums.add_rows("prompt_scores", encoded.prompt_scores[rows])
+    sums.add_rows("prompt_style", features.prompt_style[rows])
 
 
 def _add_responses(sums: _Sums, features: Features, encoded: Encoded, rows: NDArray[np.intp]) -> None:
@@ -90,16 +94,16 @@ def _add_responses(sums: _Sums, features: Features, encoded: Encoded, rows: NDAr
     style = features.response_style[rows]
     sums.add("response_clusters", np.bincount(encoded.responses.cluster[rows], minlength=clusters))
     sums.add("response_ranks", _histogram(encoded.responses.novelty[rows]))
-    sums.add("response_style", style.sum(axis=0))
-    sums.add("response_style_sq", (style**2).sum(axis=0))
+    sums.add_rows("response_style", style)
+    sums.add_rows("response_style_sq", style**2)
 
 
 def _add_rewards(sums: _Sums, baseline: Baseline, reward: Floats, rows: NDArray[np.intp]) -> None:
     r = reward[rows]
     cells = np.searchsorted(baseline.reward_edges, r, side="right")
     sums.add("rewarded", len(rows))
-    sums.add("reward", r.sum())
-    sums.add("reward_sq", (r**2).sum())
+    sums.add_rows("reward", r)
+    sums.add_rows("reward_sq", r**2)
     sums.add("reward_ranks", np.bincount(cells, minlength=RANK_CELLS))
 
 
@@ -114,15 +118,15 @@ def _add_attribution(
     r, expected = scored.reward[inside].astype(np.float64), encoded.expected_reward[inside]
     cluster, k = encoded.prompts.cluster[inside], sums.layout.clusters
     sums.add("cluster_rewarded", np.bincount(cluster, minlength=k))
-    sums.add("cluster_reward", np.bincount(cluster, weights=r, minlength=k))
-    sums.add("cluster_reward_sq", np.bincount(cluster, weights=r**2, minlength=k))
-    sums.add("expected", expected.sum())
-    sums.add("expected_sq", (expected**2).sum())
-    sums.add("residual", (r - expected).sum())
-    sums.add("residual_sq", ((r - expected) ** 2).sum())
+    sums.add("cluster_reward", np.bincount(cluster, weights=fixed(r), minlength=k))
+    sums.add("cluster_reward_sq", np.bincount(cluster, weights=fixed(r**2), minlength=k))
+    sums.add_rows("expected", expected)
+    sums.add_rows("expected_sq", expected**2)
+    sums.add_rows("residual", r - expected)
+    sums.add_rows("residual_sq", (r - expected) ** 2)
     sums.add("unsupported", len(outside))
-    sums.add("unsupported_reward", float(scored.reward[outside].astype(np.float64).sum()))
-    sums.add("unsupported_expected", encoded.expected_reward[outside].sum())
+    sums.add_rows("unsupported_reward", scored.reward[outside].astype(np.float64))
+    sums.add_rows("unsupported_expected", encoded.expected_reward[outside])
 
 
 def _add_times(sums: _Sums, baseline: Baseline, features: Features, rows: NDArray[np.intp]) -> None:
@@ -131,8 +135,8 @@ def _add_times(sums: _Sums, baseline: Baseline, features: Features, rows: NDArra
     scores = baseline.latency.transform(np.nan_to_num(both, nan=-np.inf))
     scores[np.isnan(both)] = 0.0
     sums.add("timed", len(timed))
-    sums.add("latency", features.latency[timed].sum())
-    sums.add("system_scores", scores.sum(axis=0))
+    sums.add_rows("latency", features.latency[timed])
+    sums.add_rows("system_scores", scores)
 
 
 def _histogram(ranks: Floats) -> NDArray[np.intp]:
@@ -143,7 +147,9 @@ def _histogram(ranks: Floats) -> NDArray[np.intp]:
 def _samples(
     scored: Scored, encoded: Encoded, rows: NDArray[np.intp]
 ) -> tuple[tuple[Kept, ...], tuple[Kept, ...]]:
-    priorities = [(priority_of(scored.exchanges[row].id), row) for row in rows.tolist()]
+    # An id that occurs twice counts once, or a merge would keep other exchanges than one fold does.
+    ids = {scored.exchanges[row].id: row for row in reversed(rows.tolist())}
+    priorities = [(priority_of(name), row) for name, row in ids.items()]
     novelty = encoded.prompts.novelty
     novel = [pair for pair in priorities if novelty[pair[1]] > SUPPORT]
     return tuple(

@@ -75,10 +75,17 @@ class Layout(NamedTuple):
     def add(
         self, vector: NDArray[np.int64], name: str, values: NDArray[np.float64] | NDArray[np.intp] | float
     ) -> None:
-        """Add to a field in place."""
+        """Add to a field in place; real numbers must have been made `fixed` exchange by exchange."""
         field = self.fields[name]
-        amount = np.rint(np.multiply(values, SCALE)) if field.real else np.asarray(values)
-        vector[field.start : field.stop] += amount.astype(np.int64)
+        vector[field.start : field.stop] += np.asarray(values).astype(np.int64)
+
+
+def fixed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return whole multiples of 1 / `SCALE`: rounding each exchange, not their sum, is what makes sums exact.
+
+    They stay float64, exact up to 2^53, so that they can be weights of a histogram.
+    """
+    return np.rint(values * SCALE)
 
 
 @lru_cache(maxsize=16)

@@ -196,10 +196,14 @@ def _count_sentences(raw: bytes) -> int:
 
 def _count_list_items(raw: bytes) -> int:
     heads = [line.lstrip()[:4] for line in raw.split(b"\n") if line]
-    return sum(h[:2] in _BULLETS or (h[:1].isdigit() and (b"." in h or b")" in h)) for h in heads)
+    return sum(
+        h[:2] in _BULLETS or h.startswith(_BULLET_SIGN) or (h[:1].isdigit() and (b"." in h or b")" in h))
+        for h in heads
+    )
 
 
-_BULLETS = frozenset((b"- ", b"* ", b"+ ", b"\xe2\x80"))
+_BULLETS = frozenset((b"- ", b"* ", b"+ "))
+_BULLET_SIGN = "•".encode()
 
 
 def _count_groups(words: Sequence[bytes]) -> tuple[list[int], int]:
