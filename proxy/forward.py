@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import structlog
@@ -18,11 +18,12 @@ from proxy.capture import Capture
 from proxy.client import Client, Receive, Scope, Send
 from proxy.endpoints import endpoint_of
 from proxy.faults import Answer, ClientLeft, UpstreamFault, fault_answer
-from proxy.headers import EXCHANGE, STATUS, to_client, to_upstream, value_of
+from proxy.headers import EXCHANGE, STATUS, to_client, value_of
 from proxy.mirror import Mirror
-from proxy.routing import PEEK_LIMIT, Choice, Router, model_of, with_model
+from proxy.request_side import RequestSide
+from proxy.routing import Router
 from proxy.scoreboard import INDEX, LATENCY_EDGES, Scoreboard
-from proxy.transport import Body, Outgoing, Reply, Transport
+from proxy.transport import Reply, Transport
 from proxy.verdicts import VerdictBoard
 
 log = structlog.get_logger(__name__)
@@ -77,7 +78,7 @@ class Forwarder:
 class _Forwarding:
     """One exchange on its way."""
 
-    __slots__ = ("began", "capture", "choice", "client", "end", "id", "scope", "site", "status")
+    __slots__ = ("began", "capture", "client", "end", "id", "request", "scope", "site", "status")
 
     def __init__(self, site: Site, scope: Scope, client: Client) -> None:
         mirror = site.mirror
@@ -87,79 +88,23 @@ class _Forwarding:
         self.client = client
         self.began = mirror.clock.monotonic()
         self.id = mirror.new_id(now)
-        self.choice: Choice | None = site.router.only
         self.status = 0
         self.end = ""
         site.board.slots[_RECEIVED] += 1
         endpoint = endpoint_of(scope["method"], scope["raw_path"])
         self.capture: Capture | None = mirror.begin(self.id, now, endpoint, scope["headers"])
+        self.request = RequestSide(site.router, scope, client, self.capture)
 
     async def run(self) -> None:
         """Relay the request, then the response. Raises UpstreamFault and ClientLeft."""
         if value_of(self.scope["headers"], b"upgrade").lower() == b"websocket":
             raise UpstreamFault("websocket_unsupported")
-        outgoing, choice = await self._outgoing()
+        outgoing, choice = await self.request.prepare()
         reply = await self.site.transports[choice.provider].open(outgoing)
         try:
             await self._relay(reply)
         finally:
             await reply.close()
-
-    async def _outgoing(self) -> tuple[Outgoing, Choice]:
-        scope = self.scope
-        body, choice = await self._body()
-        headers = to_upstream(scope["headers"])
-        if choice.model and isinstance(body, bytes):
-            body = with_model(body, choice.model)
-            headers = [pair for pair in headers if pair[0] != b"content-length"]
-        if choice.authorization is not None:
-            headers = [pair for pair in headers if pair[0] != b"authorization"]
-            headers.append((b"authorization", choice.authorization))
-        target = choice.upstream.target(scope["raw_path"], scope["query_string"])
-        return Outgoing(scope["method"], choice.upstream, target, headers, body), choice
-
-    async def _body(self) -> tuple[Body | None, Choice]:
-        """Read as much of the body as routing needs, and choose."""
-        first, more = await self.client.first_part()
-        only = self.site.router.only
-        if only is None and more:
-            first, more = await self._whole(first), False
-        choice = only or self._choose(first)
-        self._note_choice(choice)
-        if more:
-            return self._streamed(first), choice
-        if first and self.capture is not None:
-            self.capture.keep_request(first)
-        return first or None, choice
-
-    async def _whole(self, first: bytes) -> bytes:
-        parts, size = [], 0
-        async for part in self.client.parts(first):
-            parts.append(part)
-            size += len(part)
-            if size > PEEK_LIMIT:
-                raise UpstreamFault("body_too_large", f"limit {PEEK_LIMIT} bytes")
-        return b"".join(parts)
-
-    def _choose(self, body: bytes) -> Choice:
-        model = model_of(body) if body else ""
-        choice = self.site.router.choose(model)
-        if choice is None:
-            raise UpstreamFault("model_not_routed", model[:80])
-        return choice
-
-    def _note_choice(self, choice: Choice) -> None:
-        self.choice = choice
-        if self.capture is not None:
-            self.capture.route, self.capture.arm = choice.route, choice.arm
-            self.capture.variant = choice.variant
-
-    async def _streamed(self, first: bytes) -> AsyncIterator[bytes]:
-        capture = self.capture
-        async for part in self.client.parts(first):
-            if capture is not None:
-                capture.keep_request(part)
-            yield part
 
     async def _relay(self, reply: Reply) -> None:
         client, capture = self.client, self.capture
@@ -191,9 +136,10 @@ class _Forwarding:
         if not self.site.headers_on:
             return []
         exchange = (EXCHANGE, b'"' + self.id.encode() + b'"')
-        if self.choice is None:
+        choice = self.request.choice
+        if choice is None:
             return [exchange]
-        return [(STATUS, self.site.verdicts.line((self.choice.route, self.choice.arm))), exchange]
+        return [(STATUS, self.site.verdicts.line((choice.route, choice.arm))), exchange]
 
     async def failed(self, fault: UpstreamFault) -> None:
         """Tell the client, or end its connection without a proper end when the head is gone already."""
@@ -238,7 +184,7 @@ class _Forwarding:
         _observe(board, _DURATION, _DURATION_SUM, mirror.clock.monotonic() - self.began)
         if self.capture is not None:
             self.capture.end = self.end
-            if self.choice is None:
+            if self.request.choice is None:
                 self.capture.let_go("not_routed")
             mirror.offer(self.capture)
 

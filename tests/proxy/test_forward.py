@@ -298,13 +298,15 @@ async def test_client_leaving_mid_upload_ends_the_upstream(stand: Start, transpo
     async with stand(upstream, proxy__transport=transport) as running:
         _, writer = await running.connect()
         writer.write(
-            b"POST /v1/files HTTP/1.1\r\nhost: p\r\ncontent-length: 1000000\r\n\r\n" + b"x" * 100_000
+            b"POST /v1/responses HTTP/1.1\r\nhost: p\r\ncontent-length: 1000000\r\n\r\n" + b"x" * 100_000
         )
         await until(lambda: running.counters().get("received") == 1)
         await asyncio.sleep(0.05)
         writer.close()
         await asyncio.wait_for(gone.wait(), 2)
         await until(lambda: running.counters().get("ended") == 1)
+        (exchange,) = await running.exchanges()
+        assert (exchange.route, exchange.error, exchange.complete) == ("default", "client_left", False)
 
 
 async def test_stale_connections_cause_no_fault(stand: Start, transport: str) -> None:
