@@ -13,12 +13,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 import typer
 
 from monitor.commands.app import app
+from monitor.commands.document import print_document
 from monitor.commands.offline import JsonOption, TritonOption, faults, offline_scorer
-from monitor.contract.command import CommandFault, Settings, with_settings
+from monitor.contract.command import CommandFault, Settings, with_flags
 from monitor.contract.config import Config
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _routes(config: Config, wanted: str) -> list[str]:
 
 
 @baselines.command("create", epilog=_ENDS, short_help="From a file, or from what the bus still holds.")
-@with_settings
+@with_flags("--state")
 def create(
     settings: Settings,
     file: Annotated[
@@ -134,7 +134,7 @@ def _moment(flag: str, text: str, default: float) -> float:
 
 
 @baselines.command("list", epilog=_ENDS, short_help="All baselines, the newest last.")
-@with_settings
+@with_flags("--state")
 def list_all(settings: Settings, *, as_json: JsonOption = False) -> int:
     """List all baselines; the one that a route is compared with now is marked."""
     with faults(), _store(settings.load()) as store:
@@ -143,7 +143,7 @@ def list_all(settings: Settings, *, as_json: JsonOption = False) -> int:
 
 
 @baselines.command("show", epilog=_ENDS, short_help="What a baseline holds.")
-@with_settings
+@with_flags("--state")
 def show(
     settings: Settings,
     baseline_id: Annotated[str, typer.Argument(metavar="ID", help="As `baseline list` shows it.")],
@@ -161,14 +161,14 @@ def show(
             raise CommandFault(f"baseline {baseline_id} cannot be read: {error}") from None
     document = {**row._asdict(), "notes": baseline.notes, **_clusters(baseline)}
     if as_json:
-        _print_json({"baseline": document})
+        print_document({"baseline": document})
     else:
         _show_one(document)
     return 0
 
 
 @baselines.command("use", epilog=_ENDS, short_help="Choose what a route is compared with.")
-@with_settings
+@with_flags("--state")
 def use(
     settings: Settings,
     baseline_id: Annotated[str, typer.Argument(metavar="ID", help="As `baseline list` shows it.")],
@@ -216,13 +216,9 @@ def _clusters(baseline: Baseline) -> dict[str, Any]:
     return found
 
 
-def _print_json(document: object) -> None:
-    sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
-
-
 def _show_list(rows: list[Listed], *, as_json: bool) -> None:
     if as_json:
-        _print_json({"baselines": [row._asdict() for row in rows]})
+        print_document({"baselines": [row._asdict() for row in rows]})
         return
     from rich.table import Table
 

@@ -29,8 +29,10 @@ _PIPE_WIDTH = 150
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _SHOWN_SHIFTS = 6
 _SHOWN_EXEMPLARS = 2
-# A signal's bar is full at this many times what no drift shows.
-_NOISE_FULL = 4.0
+# Signals without a worry that are shown below those with one.
+_SHOWN_CALM = 4
+# A signal's bar is full at this many times what chance shows.
+_CHANCE_FULL = 4.0
 
 
 def bar(share: float, width: int = 10) -> str:
@@ -114,39 +116,57 @@ def terminal() -> Console:
 
 
 def signal_table(signals: Iterable[tuple[str, Signal]]) -> Table:
-    """Render the signals, the most worrying first; the bar is the value against what no drift shows."""
+    """Render the signals, the most worrying first; the bar is the change against what chance alone shows."""
+    ranked = sorted(
+        signals, key=lambda pair: (-pair[1].tier.concern, 1.0 if pair[1].p_value is None else pair[1].p_value)
+    )
+    worrying = sum(signal.tier.concern > 0 for _, signal in ranked)
+    shown = ranked[: worrying + _SHOWN_CALM]
+    columns = _columns(signal for _, signal in shown)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for column in ("  signal", "tier", "value", "without drift", "against noise", "effect, 95 %", "p", "e"):
-        table.add_column(column, no_wrap=column in {"  signal", "tier", "against noise"})
-    for name, signal in sorted(signals, key=lambda pair: (-pair[1].tier.concern, pair[1].p_value or 0.0)):
+    for column in columns:
+        table.add_column(column, no_wrap=column in {"  signal", "tier", "against chance"})
+    for name, signal in shown:
+        cells = _cells(name, signal)
+        table.add_row(*(cells[column] for column in columns))
+    if len(ranked) > len(shown):
         table.add_row(
-            f"  {name}",
-            Text(signal.tier.value, style=STYLES[signal.tier]),
-            f"{number(signal.value)} {signal.unit}".strip(),
-            _null(signal),
-            _noise(signal),
-            f"{number(signal.effect)} {interval(signal.interval)}".strip(),
-            probability(signal.p_value),
-            number(signal.e_value),
+            f"  and {len(ranked) - len(shown)} more", Text("ok", style=STYLES[Tier.OK]), "(--json shows all)"
         )
     return table
 
 
-def _null(signal: Signal) -> str:
-    if signal.null_mean is None:
-        return number(signal.baseline_mean)
-    return (
-        f"{number(signal.null_mean)} … {number(signal.null_high)}"
-        if signal.null_high
-        else number(signal.null_mean)
+def _columns(signals: Iterable[Signal]) -> list[str]:
+    """Leave out what no signal has."""
+    found = list(signals)
+    p = ["p"] if any(signal.p_value is not None for signal in found) else []
+    e = ["e"] if any(signal.e_value is not None for signal in found) else []
+    return ["  signal", "tier", "now", "baseline", "against chance", "effect, 95 %", *p, *e]
+
+
+def _cells(name: str, signal: Signal) -> dict[str, str | Text]:
+    by_chance = (
+        f"{number(signal.null_mean)} … {number(signal.null_high)} by chance" if signal.null_high else ""
     )
+    return {
+        "  signal": f"  {name}",
+        "tier": Text(signal.tier.value, style=STYLES[signal.tier]),
+        "now": f"{number(signal.value)} {signal.unit}".strip(),
+        "baseline": by_chance if signal.baseline_mean is None else number(signal.baseline_mean),
+        "against chance": _against_chance(signal),
+        "effect, 95 %": f"{number(signal.effect)} {interval(signal.interval)}".strip(),
+        "p": probability(signal.p_value),
+        "e": number(signal.e_value),
+    }
 
 
-def _noise(signal: Signal) -> str:
-    if not signal.null_high or signal.null_high <= 0:
+def _against_chance(signal: Signal) -> str:
+    """Draw how many times the change is what chance shows in one of a thousand windows of this size."""
+    change = signal.value if signal.baseline_mean is None else signal.effect
+    if not signal.null_high or change is None:
         return ""
-    times = abs(signal.value) / signal.null_high
-    return f"{bar(times / _NOISE_FULL, 6)} {times:.1f} times"
+    times = abs(change) / signal.null_high
+    return f"{bar(times / _CHANCE_FULL, 6)} {times:.1f} times"
 
 
 def shift_table(shifts: Sequence[Shift]) -> Table:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
+
+from monitor.commands.document import print_document
 
 if TYPE_CHECKING:
     from monitor.traffic.audit import Line
@@ -23,7 +24,7 @@ def show_replay(sent: Sent, lines: Sequence[Line], *, as_json: bool) -> None:
             "per_second": sent.per_second,
             "counts": counts,
         }
-        sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+        print_document(document)
         return
     from rich.table import Table
 

@@ -16,7 +16,7 @@ from monitor.commands.http import get
 from monitor.commands.offline import read_file
 from monitor.commands.render_replay import show_replay
 from monitor.commands.terminal import note, progress
-from monitor.contract.command import CommandFault, Settings, with_settings
+from monitor.contract.command import CommandFault, Settings, with_flags
 from monitor.contract.config import split_address
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _FILE = typer.Argument(metavar="FILE", help="Exchanges as JSON Lines, .gz works.
 
 
 @app.command("replay", epilog=_REPLAY_ENDS, short_help="Send recorded prompts through a proxy.")
-@with_settings
+@with_flags("--listen", "--admin", "--monitor")
 def replay(
     settings: Settings,
     file: Annotated[Path, _FILE],

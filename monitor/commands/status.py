@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -10,9 +9,10 @@ import msgspec
 import typer
 
 from monitor.commands.app import app
+from monitor.commands.document import print_document
 from monitor.commands.http import UNREACHABLE, get
 from monitor.contract import Tier, Verdict
-from monitor.contract.command import CommandFault, Settings, with_settings
+from monitor.contract.command import CommandFault, Settings, with_flags
 from monitor.contract.config import ConfigError
 
 EXIT_STATUS = {
@@ -47,7 +47,7 @@ def worst(verdicts: list[Verdict]) -> Tier:
 @app.command(
     "status", epilog=_ENDS, short_help="Show the verdicts now.", context_settings={"obj": UNREACHABLE}
 )
-@with_settings
+@with_flags("--admin", "--monitor")
 def status(
     settings: Settings,
     *,
@@ -66,8 +66,7 @@ def status(
     source, verdicts = _first_answer(asked)
     tier = worst(verdicts)
     if as_json:
-        document = {"tier": tier, "source": source, "verdicts": verdicts}
-        sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+        print_document({"tier": tier, "source": source, "verdicts": verdicts})
     else:
         _show(verdicts, source, details=details)
     return EXIT_STATUS[tier]

@@ -101,20 +101,31 @@ _CONFIG = inspect.Parameter(
 )
 
 
-def with_settings(command: Callable[..., int]) -> Callable[..., int]:
-    """Give a command that takes `settings: Settings` first the everyday flags in its place."""
-    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-    own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+Command = Callable[..., int]
 
-    @functools.wraps(command)
-    def with_flags(config: Path | None = None, **given: Any) -> int:
-        values = {flag.key: given.pop(flag.name) for flag in FLAGS}
-        overrides = {key: _as_yaml(key, value) for key, value in values.items() if value is not None}
-        return command(Settings(config, overrides), **given)
 
-    parameters = [*own, _CONFIG, *map(_parameter, FLAGS)]
-    with_flags.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
-    return with_flags
+def with_flags(*options: str) -> Callable[[Command], Command]:
+    """Give a command that takes `settings: Settings` first `--config` and these of the everyday flags in its place."""
+    flags = [flag for flag in FLAGS if flag.option in options]
+
+    def decorate(command: Command) -> Command:
+        own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+        own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+
+        @functools.wraps(command)
+        def with_settings(config: Path | None = None, **given: Any) -> int:
+            values = {flag.key: given.pop(flag.name) for flag in flags}
+            overrides = {key: _as_yaml(key, value) for key, value in values.items() if value is not None}
+            return command(Settings(config, overrides), **given)
+
+        parameters = [*own, _CONFIG, *map(_parameter, flags)]
+        with_settings.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
+        return with_settings
+
+    return decorate
+
+
+with_settings = with_flags(*(flag.option for flag in FLAGS))
 
 
 def run_app(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:

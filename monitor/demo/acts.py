@@ -53,6 +53,10 @@ class Act(NamedTuple):
     shop_topics: Sequence[Topic]
     expected: Sequence[Expectation]
     within_s: float
+    # Played at least this long, so that a person can follow and the verdict can ripen.
+    at_least_s: float = 0.0
+    # Routes whose evidence is shown at the end of the act.
+    explained: tuple[str, ...] = ()
 
     def over(self, verdicts: Verdicts) -> bool:
         """Whether everything expected has come."""
@@ -84,12 +88,12 @@ ACTS = (
             Expectation(SUPPORT, frozenset({Tier.CRITICAL}), frozenset({Cause.MODEL}), Direction.DEGRADED),
             Expectation(SHOP, frozenset({Tier.OK})),
         ),
-        40.0,
+        40.0, 10.0, (SUPPORT,),
     ),
     Act(
         "`shop` starts to sell solar panels: its customers ask what nobody asked before, its model is the same.",
         Manner.EVASIVE, (*SHOP_TOPICS, SOLAR, SOLAR, SOLAR),
         (Expectation(SHOP, _CHANGED, frozenset({Cause.TRAFFIC})),),
-        40.0,
+        40.0, 10.0, (SHOP,),
     ),
 )  # fmt: skip

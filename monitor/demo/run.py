@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import aiohttp
 from rich.console import Console
 
+from monitor.commands.render import terminal
 from monitor.demo.acts import ACTS
 from monitor.demo.processes import BASELINE_SIZE, Running, start, write_config
 from monitor.demo.stage import DemoFailed, Stage
@@ -38,7 +39,7 @@ class Options(NamedTuple):
 
 def run_demo(options: Options) -> int:
     """Play the demo and return the exit status. Raises DemoFailed."""
-    console = Console(highlight=False)
+    console = terminal()
     with tempfile.TemporaryDirectory(prefix="driftgate-demo-") as directory:
         return asyncio.run(_until_stopped(_play(Path(directory), options, console)))
 

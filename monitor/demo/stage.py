@@ -13,6 +13,7 @@ import aiohttp
 import msgspec
 from rich.table import Table
 
+from monitor.commands.render import verdict_details
 from monitor.contract import Verdict
 from monitor.demo.acts import SUPPORT, Act, Verdicts
 from monitor.demo.processes import Running
@@ -23,6 +24,8 @@ from monitor.traffic.replay import Sender, Sent
 
 _POLL_S = 0.25
 _SETTLE_S = 20.0
+# The proxy reads verdicts once a second.
+_HEADER_WITHIN_S = 5.0
 _SHOWN_HEADERS = ("content-type", "drift-status", "drift-exchange")
 
 
@@ -51,6 +54,7 @@ class Stage:
         self._view = view
         self._session = session
         self._seen: dict[str, tuple[object, ...]] = {}
+        self._asked = 0
 
     async def play(self, act: Act, world: World, out: Sender) -> Played:
         """Play an act until everything expected has come. Raises DemoFailed when it does not come in time."""
@@ -62,8 +66,10 @@ class Stage:
             verdicts = await self._verdicts()
             sent = out.so_far()
             self._show(act, seconds, sent, verdicts)
-            if act.over(verdicts):
-                await self._show_response(world)
+            if act.over(verdicts) and seconds >= act.at_least_s:
+                await self._show_response(world, verdicts)
+                for route in act.explained:
+                    self._view.say(*verdict_details(verdicts[route]))
                 return Played(act, seconds, sent.requests - sent_before, verdicts)
             if seconds > act.within_s:
                 raise DemoFailed(_missed(act, verdicts, sent))
@@ -91,18 +97,30 @@ class Stage:
         except aiohttp.ClientError as error:
             raise DemoFailed(f"{url} does not answer ({error})") from None
 
-    async def _show_response(self, world: World) -> None:
-        """Ask once more as a customer, and show the head of what comes back."""
+    async def _show_response(self, world: World, verdicts: Verdicts) -> None:
+        """Ask as a customer until the response carries the verdict just seen, and show its head."""
+        deadline = time.monotonic() + _HEADER_WITHIN_S
+        while True:
+            head, status = await self._response_head(world)
+            if status.startswith(verdicts[SUPPORT].tier) or time.monotonic() > deadline:
+                self._view.response_head(head)
+                return
+            await asyncio.sleep(_POLL_S)
+
+    async def _response_head(self, world: World) -> tuple[str, str]:
+        """Ask once; return the head of the response as text, and its `Drift-Status`."""
+        self._asked += 1
         body = {"model": f"{SUPPORT}-ft", "messages": [{"role": "user", "content": world.ask(SUPPORT)}]}
         url = f"{self._running.addresses.base_url}/chat/completions"
         async with self._session.post(url, json=body) as response:
             await response.read()
-            shown = [
-                f"{name}: {value}"
-                for name, value in response.headers.items()
-                if name.lower() in _SHOWN_HEADERS
-            ]
-        self._view.response_head("\n".join([f"HTTP/1.1 {response.status} {response.reason}", *shown]))
+        headers = response.headers
+        shown = [
+            f"{name.title()}: {value}" for name, value in headers.items() if name.lower() in _SHOWN_HEADERS
+        ]
+        return "\n".join([f"HTTP/1.1 {response.status} {response.reason}", *shown]), headers.get(
+            "drift-status", ""
+        )
 
     async def add_up(self, played: list[Played], sent: Sent) -> None:
         """Show what was seen, and that no exchange went missing. Raises DemoFailed when one did."""
@@ -115,9 +133,9 @@ class Stage:
             table.add_row(f"{each.seconds:.0f} s", str(each.exchanges), tiers, each.act.title)
         self._view.act("What you saw")
         self._view.say(table, "")
-        # Beside the customers' requests the proxy received the one that shows each act's response.
+        # Beside the customers' requests the proxy received those whose responses were shown.
         asked = sent._replace(
-            requests=sent.requests + len(played), statuses={200: sent.answered + len(played)}
+            requests=sent.requests + self._asked, statuses={200: sent.answered + self._asked}
         )
         wrong = []
         for line in audit(asked, 0, counts):

@@ -22,7 +22,7 @@ class Manner(Enum):
 
 GREETINGS = (
     "Thank you for your message.", "Thanks for getting in touch!", "I am happy to help with that.",
-    "I am sorry about the trouble.", "That is a good question.", "Let us sort this out together.",
+    "Let us have a look at this.", "That is a good question.", "Let us sort this out together.",
 )  # fmt: skip
 CLOSINGS = (
     "Please write again if anything is unclear.", "I hope this helps, have a good ride!",

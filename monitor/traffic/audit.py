@@ -95,7 +95,9 @@ def audit(sent: Sent, received_before: int, after: Counts) -> tuple[Line, ...]:
             "received by the proxy = sent",
             proxy.received - received_before,
             sent.requests,
-            "greater where other clients used the proxy meanwhile",
+            ""
+            if proxy.received - received_before <= sent.requests
+            else "other clients used the proxy meanwhile",
         ),
         Line(
             "received = mirrored + dropped + pending",

@@ -122,7 +122,7 @@ def test_details_show_signals_and_what_moved(capsys: pytest.CaptureFixture[str])
     text = capsys.readouterr().out
     for expected in (
         "response_js",
-        "0.02 … 0.05",
+        "0.02 … 0.05 by chance",
         "6.2 times",
         "[0.2, 0.4]",
         "< 1e-12",
