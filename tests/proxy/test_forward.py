@@ -422,3 +422,44 @@ async def test_unknown_own_paths_stay_here(stand: Start) -> None:
         assert json.loads(got.body)["error"]["code"] == "not_found"
         assert (await running.ask(b"GET /-/livez HTTP/1.1\r\nhost: p\r\n\r\n")).body == b"ok\n"
     assert upstream.asked == []
+
+
+@pytest.mark.parametrize("reads_on", [True, False])
+async def test_an_early_answer_overtakes_the_upload(stand: Start, reads_on: bool) -> None:  # noqa: FBT001 - two cases
+    """An upstream that refuses a body before it has read it is heard, not drowned in our own fault."""
+
+    async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer(b"too much", b"connection: close", status=b"413 Too Large"))
+        await writer.drain()
+        while reads_on and await reader.read(65536):
+            pass
+
+    async with stand(upstream) as running:
+        got = await asyncio.wait_for(running.post(b"x" * 3_000_000, b"/v1/files"), 5)
+        assert (got.line.split()[1], got.body) == (b"413", b"too much")
+
+
+async def test_a_client_that_stops_reading_slows_the_upstream(stand: Start, transport: str) -> None:
+    """Back-pressure reaches the upstream: it cannot get rid of more than the buffers on the way."""
+    sent, stalled = [0], asyncio.Event()
+
+    async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_message(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 200000000\r\n\r\n")
+        try:
+            while True:
+                writer.write(b"x" * 100_000)
+                await asyncio.wait_for(writer.drain(), 0.5)
+                sent[0] += 100_000
+        except TimeoutError:
+            stalled.set()
+
+    async with stand(upstream, proxy__transport=transport) as running:
+        reader, writer = await running.connect()
+        writer.write(post(b"{}", b"/v1/x"))
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await asyncio.wait_for(stalled.wait(), 10)
+        assert sent[0] < 50_000_000
+        writer.close()
