@@ -65,6 +65,7 @@ class Pipeline:
         self._ahead: _Lot | None = None
         self._failures: Counter[int] = Counter()
         self._settled = False
+        self._begun = False
 
     def turn(self) -> int | None:
         """Begin with the next lot and finish the one before.
@@ -76,7 +77,7 @@ class Pipeline:
         self._ahead = None
         try:
             self._settle()
-            self._ahead = self._start()
+            self._ahead = self._start(nothing_held=done is None)
             finished = 0 if done is None else self._finish(done)
         except BaseException as error:
             self._give_back(done, blame=not isinstance(error, OUTSIDE))
@@ -102,18 +103,23 @@ class Pipeline:
         return self._settled
 
     def _settle(self) -> None:
-        """Acknowledge what a crash, or a bus that failed, has left committed and not acknowledged."""
+        """Acknowledge what a crash, or a bus that failed, has left committed; free what died with this name."""
+        if not self._begun:
+            self._parts.bus.release(self._name)
+            self._begun = True
         if not self._settled:
             self._parts.bus.ack(self._parts.store.ledger.all_recorded(self._parts.bus.identity))
             self._settled = True
 
-    def _start(self) -> _Lot | None:
+    def _start(self, *, nothing_held: bool) -> _Lot | None:
         now, scoring = self._parts.clock(), self._parts.config.scoring
         lease_s = 2.0 * scoring.deadline_s + 60.0
         limit = 1 if self._failures else 2 * scoring.batch
         batches = self._parts.bus.fetch(self._name, limit, now, lease_s)
         if not batches:
             return None
+        if nothing_held and batches[0].id not in self._failures:
+            self._failures.clear()  # those would come first: others have dealt with them
         if any(self._failures[batch.id] >= _CHANCES for batch in batches):
             return _Lot(batches, now + lease_s, None)
         judged = self._pool.submit(score_exchanges, self._parts.scorer, _exchanges(batches), scoring.batch)

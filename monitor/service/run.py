@@ -7,14 +7,13 @@ status 2. SIGTERM and SIGINT end the loop after the lot in hand; then leases are
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 
 import structlog
 import uvicorn
@@ -32,6 +31,7 @@ from monitor.service.learning import Source, create, file_sources, period_source
 from monitor.service.log import set_up_logs
 from monitor.service.pipeline import Parts
 from monitor.service.runner import Runner
+from monitor.service.slot import Slot, take_slot
 from monitor.service.status import StatusReader
 from monitor.store import Listed, Store, StoreError, open_store
 
@@ -60,13 +60,16 @@ async def _serve(config: Config, scorer_from: OpenScorer, stack: ExitStack) -> N
     listener = stack.enter_context(_listener(config.monitor.listen))
     parts = _open_parts(config, scorer_from, stack)
     health = Health(started_at=parts.clock())
-    runner = Runner(_reader_name(), parts, health, _first_sources(config, parts.store))
+    slot = stack.enter_context(closing(_slot(config)))
+    runner = Runner(slot.name, parts, health, _first_sources(config, parts.store))
     store = stack.enter_context(closing(open_store(config.store_path)))
     reader = StatusReader(config, store, stack.enter_context(closing(open_bus(config))), health, parts.clock)
     app = build_app(
         reader, health, _creator(config, scorer_from), token=config.monitor.token, clock=parts.clock
     )
-    server = _Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+    server = _Server(
+        uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=3)
+    )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, runner.stop.set)
@@ -114,8 +117,11 @@ def _listener(address: str) -> socket.socket:
         raise StartFault(f"monitor.listen: cannot listen on {address} ({error.strerror})") from error
 
 
-def _reader_name() -> str:
-    return f"monitor-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+def _slot(config: Config) -> Slot:
+    try:
+        return take_slot(Path(config.state_dir))
+    except OSError as error:
+        raise StartFault(f"state_dir: {config.state_dir}: {error.strerror or error}") from error
 
 
 def _first_sources(config: Config, store: Store) -> list[Source]:

@@ -165,15 +165,16 @@ def test_a_poisonous_batch_is_set_aside_and_the_others_go_on(works, traffic):
     for seed in (1, 99, 2):
         works.bus.publish("p", traffic(10, seed=seed), now=1.0)
     faults = 0
-    for _ in range(20):
+    for turn in range(20):
+        works.bus.publish("p", traffic(10, seed=100 + turn), now=1.0)
         try:
             works.run()
         except ZeroDivisionError:
             faults += 1
     assert faults == 3
-    assert works.counted() == {"scored": 20, "skipped.fault": 10}
-    assert works.bus.stats().acknowledged == 30
-    assert works.folded() == 20
+    assert works.counted() == {"scored": 220, "skipped.fault": 10}
+    assert works.bus.stats().acknowledged == 230
+    assert works.folded() == 220
     assert not works.pipeline._failures
 
 
