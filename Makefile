@@ -7,7 +7,7 @@ export UV_CACHE_DIR ?= $(CURDIR)/.venv/uv-cache
 export UV_LINK_MODE ?= hardlink
 UV := $(BIN)/uv
 
-.PHONY: install demo test check lint types format lock clean
+.PHONY: install demo test bench check lint types format lock clean
 
 install: .venv/.runtime .venv/.triton
 
@@ -16,6 +16,10 @@ demo: install
 
 test: install .venv/.dev check
 	$(BIN)/python -m pytest
+
+# Speed and memory of the whole path on this machine, as a table; about 15 minutes.
+bench: install
+	$(BIN)/python benchmarks/whole_path.py
 
 check: lint types
 

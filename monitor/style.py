@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,7 @@ _GROUPS: dict[str, str] = {
     "emphasis": "important essential crucial key significant very really highly extremely vital critical ensure",
     "be": "is are am was were be been being",
 }
+_NO_GROUP = 255
 _BE = list(_GROUPS).index("be")
 _GROUP_OF = {word.encode(): i for i, words in enumerate(_GROUPS.values()) for word in words.split()}
 _PARTICIPLES = frozenset(
@@ -208,16 +210,12 @@ _BULLET_SIGN = "•".encode()
 
 def _count_groups(words: Sequence[bytes]) -> tuple[list[int], int]:
     """Count the words of each group, and forms of *to be* followed by a participle (passive voice)."""
-    counts, passive = [0] * len(_GROUPS), 0
-    find = _GROUP_OF.get
-    for i, word in enumerate(words):
-        group = find(word)
-        if group is None:
-            continue
-        counts[group] += 1
-        if group == _BE:
-            passive += any(w.endswith(b"ed") or w in _PARTICIPLES for w in words[i + 1 : i + 3])
-    return counts, passive
+    groups = bytes(map(_GROUP_OF.get, words, repeat(_NO_GROUP)))  # one byte a word: counting is a memory scan
+    passive, at = 0, groups.find(_BE)
+    while at >= 0:
+        passive += any(w.endswith(b"ed") or w in _PARTICIPLES for w in words[at + 1 : at + 3])
+        at = groups.find(_BE, at + 1)
+    return [groups.count(group) for group in range(len(_GROUPS))], passive
 
 
 def _repetition(words: Sequence[bytes]) -> float:
