@@ -1,6 +1,6 @@
 """The arms: everyone who is judged, their sketches over time and their sequential evidence.
 
-Law of this file: sketches are kept by minute and by hour, both exact, so that a window of any length is few rows.
+Law of this file: sketches are kept by minute, hour and day, all exact, so that a window of any length is few rows.
 What is folded is also merged into the arm's `pending` sketch, which the next step of its evidence takes and clears in
 one transaction: evidence sees every exchange once, however many workers there are and whoever is killed. Evidence of
 one baseline never sees sketches of another.
@@ -16,7 +16,8 @@ from typing import NamedTuple
 from monitor.bucket import Bucket, BucketKey
 from monitor.store.database import Database
 
-MINUTE, HOUR = 1, 60
+# Minutes that one row covers; each divides the next.
+SPANS = (1, 60, 1440)
 
 
 class Arm(NamedTuple):
@@ -35,6 +36,27 @@ class Step(NamedTuple):
     minutes: float
 
 
+class Run(NamedTuple):
+    """Rows of one span, one after the other: epoch minutes [start, end)."""
+
+    span: int
+    start: int
+    end: int
+
+
+def runs(since: int, until: int) -> list[Run]:
+    """Cover the epoch minutes [since, until) by as few rows as there are: minutes, hours, days, hours, minutes."""
+    found: list[Run] = []
+    while since < until:
+        span = max(span for span in SPANS if since % span == 0 and since + span <= until)
+        if found and found[-1].span == span:
+            found[-1] = found[-1]._replace(end=since + span)
+        else:
+            found.append(Run(span, since, since + span))
+        since += span
+    return found
+
+
 class Arms:
     """Windows and evidence of each (route, arm)."""
 
@@ -48,24 +70,15 @@ class Arms:
 
     def window(self, key: tuple[str, str], baseline: str, since: int, until: int) -> Bucket | None:
         """Merge the sketches of the epoch minutes [since, until) under one baseline; None where there are none."""
-        first_hour, end_hour = -(-since // HOUR), until // HOUR
-        if first_hour >= end_hour:
-            parts = self._spans(key, baseline, MINUTE, (since, until))
-        else:
-            parts = [
-                *self._spans(key, baseline, MINUTE, (since, first_hour * HOUR)),
-                *self._spans(key, baseline, HOUR, (first_hour * HOUR, end_hour * HOUR)),
-                *self._spans(key, baseline, MINUTE, (end_hour * HOUR, until)),
-            ]
-        return reduce(Bucket.merge, parts) if parts else None
+        found = [bucket for run in runs(since, until) for bucket in self._spans(key, baseline, run)]
+        return reduce(Bucket.merge, found) if found else None
 
-    def _spans(self, key: tuple[str, str], baseline: str, span: int, period: tuple[int, int]) -> list[Bucket]:
+    def _spans(self, key: tuple[str, str], baseline: str, run: Run) -> list[Bucket]:
         query = (
             "SELECT state FROM buckets WHERE route = ? AND arm = ? AND baseline = ? AND span = ?"
             " AND start >= ? AND start < ?"
         )
-        rows = self._database.rows(query, (*key, baseline, span, *period))
-        return [Bucket.from_bytes(state) for (state,) in rows]
+        return [Bucket.from_bytes(state) for (state,) in self._database.rows(query, (*key, baseline, *run))]
 
     def step(
         self, key: tuple[str, str], baseline: str, now: float, advance: Callable[[Step], bytes]
@@ -93,7 +106,7 @@ class Arms:
 
     def forget(self, before: float) -> None:
         """Drop sketches of minutes before this epoch second, and arms not seen since."""
-        self._database.execute("DELETE FROM buckets WHERE start < ?", (before / 60.0 - HOUR,))
+        self._database.execute("DELETE FROM buckets WHERE start < ?", (before / 60.0 - SPANS[-1],))
         self._database.execute("DELETE FROM arms WHERE seen_at < ?", (before,))
 
 
@@ -107,10 +120,10 @@ def see(database: Database, route: str, arm: str, now: float) -> None:
 
 
 def merge_spans(database: Database, deltas: Mapping[BucketKey, Bucket]) -> None:
-    """Merge new sketches into those of their minute and of their hour."""
+    """Merge new sketches into those of their minute, hour and day."""
     spans: dict[tuple[str, str, str, int, int], Bucket] = {}
     for (route, arm, minute), delta in deltas.items():
-        for span in (MINUTE, HOUR):
+        for span in SPANS:
             key = (route, arm, delta.baseline, span, minute - minute % span)
             spans[key] = spans[key].merge(delta) if key in spans else delta
     where = "WHERE route = ? AND arm = ? AND baseline = ? AND span = ? AND start = ?"

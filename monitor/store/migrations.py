@@ -24,7 +24,7 @@ MIGRATIONS = NamedMigrations("driftgate.monitor")
 @MIGRATIONS()
 def tables_of_the_first_version(db: sqlite_utils.Database) -> None:
     """Sketches, what was read, who is judged, baselines and what they are learnt from, verdicts, counters."""
-    # Sketches of one (route, arm) over `span` minutes (1 or 60) from the epoch minute `start` on.
+    # Sketches of one (route, arm) over `span` minutes (1, 60 or 1440) from the epoch minute `start` on.
     db.table("buckets").create(
         {"route": str, "arm": str, "baseline": str, "span": int, "start": int, "state": bytes},
         not_null={"route", "arm", "baseline", "span", "start", "state"},
