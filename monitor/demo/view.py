@@ -87,14 +87,14 @@ class View:
 def _panel(now: Now) -> Group:
     lines: list[RenderableType] = [Rule(style="dim")]
     for route, verdict in sorted(now.verdicts.items()):
-        line = Text.assemble(
-            ("● ", STYLES[verdict.tier]), f"{route:<9}", (f"{verdict.tier.value:<9}", STYLES[verdict.tier])
-        )
+        line = Text(no_wrap=True, overflow="ellipsis")
+        line.append("● ", STYLES[verdict.tier]).append(f"{route:<9}")
+        line.append(f"{verdict.tier.value:<9}", STYLES[verdict.tier])
         if verdict.progress is not None:
             share = verdict.progress.have / max(1, verdict.progress.need)
             line.append(f" {bar(share, 20)} {verdict.progress.have} of {verdict.progress.need}")
         else:
-            line.append(f" {verdict.headline[:90]}")
+            line.append(f" {verdict.headline}")
         lines.append(line)
     failed = f", {now.failed} failed" if now.failed else ""
     lines.append(
