@@ -168,6 +168,7 @@ class Parent:
             if self._stopping.is_set():
                 return
             lived = time.monotonic() - began
+            pause = FIRST_PAUSE_S if lived > WELL_S else min(2.0 * pause, LONGEST_PAUSE_S)
             log.error(
                 "worker ended", index=index, exit_status=code, lived_s=round(lived, 1), restart_in_s=pause
             )
@@ -176,7 +177,6 @@ class Parent:
                 self._hopeless = True
                 self._stop()
                 return
-            pause = FIRST_PAUSE_S if lived > WELL_S else min(2.0 * pause, LONGEST_PAUSE_S)
             await self._sleep(pause)
 
     async def _spawn(self, index: int, listener: socket.socket) -> asyncio.subprocess.Process:
