@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from monitor.baseline.frozen import Baseline
 from monitor.bucket import Bucket
 from monitor.findings import Findings
-from monitor.layout import PROMPT_SCORES, RESPONSE_SCORES, SYSTEM_SCORES
+from monitor.layout import PROMPT_SCORES, RESPONSE_SCORES, SYSTEM_SCORES, known_share
 
 Floats = NDArray[np.float64]
 
@@ -182,7 +182,7 @@ class _ScoreBank:
             Process(family, name, sign) for name in names for sign in _signs(name) for _ in _STAKES
         ]
         dispersion = baseline.overdispersion.get(family, np.ones(len(names)))
-        size = max(1, baseline.reference.count(count))
+        size = max(1, baseline.reference.count(count)) * known_share(names)
         self._tolerance = (_TOLERANCE * np.sqrt(dispersion / size))[:, None, None]
         self._variance = dispersion[:, None, None]
 

@@ -51,6 +51,11 @@ RESPONSE_SCORES: tuple[str, ...] = (
 SYSTEM_SCORES: tuple[str, ...] = ("latency", "time to first token")
 
 
+def known_share(names: tuple[str, ...]) -> NDArray[np.float64]:
+    """Return which share of the baseline each score's mean rests on: ranks of distance come from one half of it."""
+    return np.array([0.5 if name.endswith("novelty") else 1.0 for name in names])
+
+
 class Field(NamedTuple):
     """A named part of the vector: `real` parts hold fixed-point numbers, the others counts."""
 

@@ -21,6 +21,8 @@ def overdispersion(scores: Floats) -> Floats:
     """Return the variance factor (p,) >= 1 of float64 (m, p) scores given in order of time."""
     m, p = scores.shape
     worst = np.ones(p)
+    if m < _BLOCKS[0] * _FEWEST_BLOCKS:
+        return worst
     variance = scores.var(axis=0) + 1e-12
     for size in _BLOCKS:
         blocks = m // size

@@ -3,7 +3,8 @@
 K-means on unit vectors. The *novelty* of a text is the rank, in [0, 1], of its distance to the nearest centroid
 among baseline texts of the same cluster: uniform when nothing has changed, close to 1 for a topic that the baseline
 never had. Centroids come from one half of the baseline and ranks from the other (split conformal; Vovk et al. 2005):
-texts that helped to place a centroid lie too near to it, and would make every new text look novel.
+texts that helped to place a centroid lie too near to it, and would make every new text look novel. Where the novelty
+of the baseline's own texts is needed, each half is ranked by centroids of the other.
 """
 
 from __future__ import annotations
@@ -49,6 +50,18 @@ class Quantiser(NamedTuple):
         return Assigned(cluster, novelty)
 
 
+class Fitted(NamedTuple):
+    """A quantiser, which rows bool (m,) were held out for its ranks, and the `novelty` (m,) of all rows.
+
+    Held-out rows are exchangeable with new texts. The others are ranked by a second quantiser whose halves are
+    swapped, so that the novelty of every row is as that of a new text.
+    """
+
+    quantiser: Quantiser
+    held_out: NDArray[np.bool_]
+    novelty: Floats
+
+
 def nearest(centroids: Vectors, vectors: Vectors) -> tuple[NDArray[np.intp], Floats]:
     """Return the index of the nearest centroid and the Euclidean distance to it."""
     product = vectors @ centroids.T
@@ -59,15 +72,20 @@ def nearest(centroids: Vectors, vectors: Vectors) -> tuple[NDArray[np.intp], Flo
     return cluster, np.sqrt(np.maximum(squared, 0.0)).astype(np.float64)
 
 
-def fit_quantiser(vectors: Vectors, clusters: int, seed: int) -> tuple[Quantiser, NDArray[np.bool_]]:
-    """Learn centroids from one random half of float32 (m, dim) unit vectors, distance ranks from the other.
-
-    Also returns which rows (m,) were held out for the ranks: they are exchangeable with new texts.
-    """
+def fit_quantiser(vectors: Vectors, clusters: int, seed: int) -> Fitted:
+    """Learn centroids from one random half of float32 (m, dim) unit vectors, distance ranks from the other."""
     held_out = np.random.default_rng(seed).permutation(len(vectors)) % 2 == 1
     k = max(2, min(clusters, len(vectors) // 24))
-    centroids = _centroids(vectors[~held_out], k, seed)
-    own, distance = nearest(centroids, vectors[held_out])
+    quantiser = _fit_half(vectors[~held_out], vectors[held_out], k, seed)
+    swapped = _fit_half(vectors[held_out], vectors[~held_out], k, seed)
+    novelty = np.where(held_out, quantiser.assign(vectors).novelty, swapped.assign(vectors).novelty)
+    return Fitted(quantiser, held_out, novelty)
+
+
+def _fit_half(vectors: Vectors, others: Vectors, k: int, seed: int) -> Quantiser:
+    """Learn centroids from `vectors`, distance ranks from `others`."""
+    centroids = _centroids(vectors, k, seed)
+    own, distance = nearest(centroids, others)
     grid = np.linspace(0.0, 1.0, RANKS)
     everywhere = np.quantile(distance, grid)
     ranks = np.tile(everywhere, (k, 1))
@@ -78,7 +96,7 @@ def fit_quantiser(vectors: Vectors, clusters: int, seed: int) -> tuple[Quantiser
             ranks[c] = weight * np.quantile(mine, grid) + (1 - weight) * everywhere
     # np.interp needs increasing points; ties occur among duplicate texts.
     ranks = np.maximum.accumulate(ranks, axis=1) + np.arange(RANKS) * 1e-9
-    return Quantiser(centroids, ranks), held_out
+    return Quantiser(centroids, ranks)
 
 
 def _centroids(vectors: Vectors, k: int, seed: int) -> Vectors:

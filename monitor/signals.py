@@ -18,7 +18,7 @@ from monitor.baseline.frozen import Baseline
 from monitor.bucket import Bucket
 from monitor.contract import Signal, Tier
 from monitor.divergence import Divergence, compare_histograms
-from monitor.layout import PROMPT_SCORES, RESPONSE_SCORES, SYSTEM_SCORES
+from monitor.layout import PROMPT_SCORES, RESPONSE_SCORES, SYSTEM_SCORES, known_share
 from monitor.novelty import new_share
 from monitor.style import RESPONSE_FEATURES
 
@@ -135,7 +135,8 @@ def _given_prompt(baseline: Baseline, window: Bucket) -> Signal | None:
     if n < _FEWEST or not m:
         return None
     shifts = window.read("response_scores") / n - baseline.reference.read("response_scores") / m
-    errors = np.sqrt(baseline.overdispersion["response"] * (1 / n + 1 / m))
+    known = m * known_share(RESPONSE_SCORES)
+    errors = np.sqrt(baseline.overdispersion["response"] * (1 / n + 1 / known))
     return _largest(shifts, errors, RESPONSE_SCORES)
 
 

@@ -6,11 +6,14 @@ clusters or regressions that it helped to make, or new exchanges would look diff
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.baseline.frozen import (
     Baseline,
+    Encoded,
     Expectation,
     Projection,
     Side,
@@ -24,10 +27,10 @@ from monitor.bucket import Bucket
 from monitor.contract.config import BaselineConfig
 from monitor.features import Features, Floats, extract
 from monitor.fold import fold_rows
-from monitor.layout import PROMPT_SCORES, RANK_CELLS, RESPONSE_SCORES
+from monitor.layout import RANK_CELLS
 from monitor.normal_scores import NormalScores, fit_normal_scores
 from monitor.overdispersion import overdispersion
-from monitor.quantiser import RANKS, Quantiser, fit_quantiser
+from monitor.quantiser import RANKS, Assigned, Quantiser, fit_quantiser
 from monitor.scored import Scored
 from monitor.style import RESPONSE_FEATURES
 from monitor.terms import top_terms
@@ -54,18 +57,28 @@ def build_baseline(
         raise BaselineError(
             f"a baseline needs at least {FEWEST} exchanges with a prompt that can be scored, got {len(prompted)}"
         )
-    prompt, prompt_held = _fit_side(scored.prompt, prompted, settings)
-    response, response_held = _fit_side(scored.response, answered, settings)
-    x, y = _raw_features(prompt, response, scored, features)
+    prompt, asked = _fit_side(scored.prompt, prompted, settings)
+    response, said = _fit_side(scored.response, answered, settings)
+    x = prompt_features(features.prompt_style, prompt.projection.apply(scored.prompt), asked.assigned.novelty)
+    reward = np.nan_to_num(scored.reward.astype(np.float64))
+    axes = response.projection.apply(scored.response)
+    y = response_features(features.response_style, axes, said.assigned.novelty, reward)
     prompt = prompt._replace(
-        scores=_fit_scores(x, PROMPT_SCORES.index("prompt novelty"), prompted, prompt_held),
-        terms=_terms([e.prompt for e in scored.exchanges], scored.prompt, prompted, prompt),
+        scores=fit_normal_scores(x[prompted]),
+        terms=_terms([e.prompt for e in scored.exchanges], asked, prompted, prompt),
     )
     response = response._replace(
-        scores=_fit_scores(y, RESPONSE_SCORES.index("response novelty"), answered, response_held),
-        terms=_terms([e.response or "" for e in scored.exchanges], scored.response, answered, response),
+        scores=fit_normal_scores(y[answered]),
+        terms=_terms([e.response or "" for e in scored.exchanges], said, answered, response),
     )
-    expectation, left = _fit_expectation(prompt, response, (x, y), scored, answered)
+    design = design_matrix(
+        prompt.scores.transform(x[answered]),
+        asked.assigned.cluster[answered],
+        len(prompt.quantiser.centroids),
+    )
+    expectation, answers = _fit_expectation(
+        design, response.scores.transform(y[answered]), scored.reward[answered].astype(np.float64)
+    )
     draft = Baseline(
         id="",
         route=route,
@@ -77,24 +90,23 @@ def build_baseline(
         latency=_fit_latency(features),
         reward_edges=_reward_edges(scored.reward, answered),
         length_slope=_length_slope(scored.reward, features, answered),
-        overdispersion=_overdispersion(scored, prompt.scores.transform(x[prompted]), left),
+        overdispersion=_overdispersion(scored, prompt.scores.transform(x[prompted]), answers.scores),
         reference=Bucket.empty("", (len(prompt.quantiser.centroids), len(response.quantiser.centroids))),
         notes=_notes(len(prompted), len(answered)),
     )
-    return _with_reference(draft, scored, features, (prompt_held, response_held))
+    encoded = draft.encode_assigned(scored, features, asked.assigned, said.assigned)
+    encoded.residuals[answered], encoded.expected_reward[answered] = answers
+    return _with_reference(draft, scored, features, encoded, (asked.held_out, said.held_out))
 
 
-def _raw_features(prompt: Side, response: Side, scored: Scored, features: Features) -> tuple[Floats, Floats]:
-    novelty = [
-        side.quantiser.assign(v).novelty for side, v in ((prompt, scored.prompt), (response, scored.response))
-    ]
-    reward = np.nan_to_num(scored.reward.astype(np.float64))
-    return (
-        prompt_features(features.prompt_style, prompt.projection.apply(scored.prompt), novelty[0]),
-        response_features(
-            features.response_style, response.projection.apply(scored.response), novelty[1], reward
-        ),
-    )
+class _Seen(NamedTuple):
+    """How the baseline's own exchanges are seen on one side: `assigned` all of them, novelty as of new texts.
+
+    `held_out` rows did not help to place the centroids, so their clusters are as those of new texts, too.
+    """
+
+    assigned: Assigned
+    held_out: NDArray[np.intp]
 
 
 def _overdispersion(scored: Scored, prompt_scores: Floats, residuals: Floats) -> dict[str, Floats]:
@@ -106,31 +118,19 @@ def _overdispersion(scored: Scored, prompt_scores: Floats, residuals: Floats) ->
 
 def _fit_side(
     vectors: NDArray[np.float32], rows: NDArray[np.intp], settings: BaselineConfig
-) -> tuple[Side, NDArray[np.intp]]:
-    """Learn projection and clusters of the given rows, and say which of them were held out for distance ranks.
-
-    The score functions and the terms are added later.
-    """
+) -> tuple[Side, _Seen]:
+    """Learn projection and clusters of the given rows; the score functions and the terms are added later."""
     nothing = NormalScores(np.zeros((0, 0)), np.zeros((0, 0)))
     if len(rows) < FEWEST:
         projection = Projection(np.zeros(vectors.shape[1]), np.zeros((vectors.shape[1], 2)))
         centroids = np.zeros((2, vectors.shape[1]), dtype=np.float32)
-        return Side(
-            projection, Quantiser(centroids, np.tile(np.linspace(0.0, 1.0, RANKS), (2, 1))), nothing, ()
-        ), rows
+        quantiser = Quantiser(centroids, np.tile(np.linspace(0.0, 1.0, RANKS), (2, 1)))
+        return Side(projection, quantiser, nothing, ()), _Seen(quantiser.assign(vectors), rows)
     projection = _principal_axes(vectors[rows].astype(np.float64))
-    quantiser, held_out = fit_quantiser(vectors[rows], settings.clusters, settings.seed)
-    return Side(projection, quantiser, nothing, ()), rows[held_out]
-
-
-def _fit_scores(
-    features: Floats, novelty: int, rows: NDArray[np.intp], held_out: NDArray[np.intp]
-) -> NormalScores:
-    """Learn score functions from these rows; that of the novelty column from the held-out ones only."""
-    known = features.copy()
-    known[:, novelty] = np.nan
-    known[held_out, novelty] = features[held_out, novelty]
-    return fit_normal_scores(known[rows])
+    fitted = fit_quantiser(vectors[rows], settings.clusters, settings.seed)
+    assigned = fitted.quantiser.assign(vectors)
+    assigned.novelty[rows] = fitted.novelty
+    return Side(projection, fitted.quantiser, nothing, ()), _Seen(assigned, rows[fitted.held_out])
 
 
 def _principal_axes(vectors: Floats) -> Projection:
@@ -141,28 +141,28 @@ def _principal_axes(vectors: Floats) -> Projection:
     return Projection(mean, axes[:, ::-1][:, :kept].copy())
 
 
-def _fit_expectation(
-    prompt: Side, response: Side, raw: tuple[Floats, Floats], scored: Scored, answered: NDArray[np.intp]
-) -> tuple[Expectation, Floats]:
-    """Regress response scores and reward on the prompt; return it and the residual scores of `answered`."""
-    clusters = len(prompt.quantiser.centroids)
-    x, y = raw
-    width = 1 + x.shape[1] + clusters
-    if len(answered) < FEWEST:
-        flat = NormalScores(np.full((y.shape[1], 1), np.inf), np.zeros((y.shape[1], 2)))
-        return Expectation(np.zeros((width, y.shape[1])), flat, np.zeros(width)), np.zeros((0, y.shape[1]))
-    cluster = prompt.quantiser.assign(scored.prompt[answered]).cluster
-    design = design_matrix(prompt.scores.transform(x[answered]), cluster, clusters)
-    reward = scored.reward[answered].astype(np.float64)
+class _HeldOut(NamedTuple):
+    """What n answers leave unexplained when others explain them: residual `scores` (n, p); expected `reward` (n,)."""
+
+    scores: Floats
+    reward: Floats
+
+
+def _fit_expectation(design: Floats, response_scores: Floats, reward: Floats) -> tuple[Expectation, _HeldOut]:
+    """Regress response scores and reward of n answers on their prompts."""
+    n, width, p = len(design), design.shape[1], response_scores.shape[1]
+    if n < FEWEST:
+        flat = NormalScores(np.full((p, 1), np.inf), np.zeros((p, 2)))
+        nothing = _HeldOut(np.zeros((n, p)), np.zeros(n))
+        return Expectation(np.zeros((width, p)), flat, np.zeros(width)), nothing
     known = ~np.isnan(reward)
     filled = np.where(known, reward, reward[known].mean() if known.any() else 0.0)
-    targets = np.column_stack([response.scores.transform(y[answered]), filled])
+    targets = np.column_stack([response_scores, filled])
     penalty, left = _held_out_residuals(design, targets)
     coefficients = _ridge(design, targets, penalty)
     residuals = fit_normal_scores(left[:, :-1])
-    return Expectation(coefficients[:, :-1], residuals, coefficients[:, -1]), residuals.transform(
-        left[:, :-1]
-    )
+    held_out = _HeldOut(residuals.transform(left[:, :-1]), filled - left[:, -1])
+    return Expectation(coefficients[:, :-1], residuals, coefficients[:, -1]), held_out
 
 
 def _held_out_residuals(design: Floats, targets: Floats) -> tuple[float, Floats]:
@@ -215,11 +215,8 @@ def _length_slope(reward: NDArray[np.float32], features: Features, answered: NDA
     return float(np.cov(reward[known].astype(np.float64), length)[0, 1] / length.std())
 
 
-def _terms(
-    texts: list[str], vectors: NDArray[np.float32], rows: NDArray[np.intp], side: Side
-) -> tuple[tuple[str, ...], ...]:
-    cluster = side.quantiser.assign(vectors[rows]).cluster
-    return top_terms([texts[row] for row in rows], cluster, len(side.quantiser.centroids))
+def _terms(texts: list[str], seen: _Seen, rows: NDArray[np.intp], side: Side) -> tuple[tuple[str, ...], ...]:
+    return top_terms([texts[row] for row in rows], seen.assigned.cluster[rows], len(side.quantiser.centroids))
 
 
 def _notes(prompts: int, answers: int) -> tuple[str, ...]:
@@ -234,13 +231,16 @@ def _notes(prompts: int, answers: int) -> tuple[str, ...]:
 
 
 def _with_reference(
-    draft: Baseline, scored: Scored, features: Features, held_out: tuple[NDArray[np.intp], NDArray[np.intp]]
+    draft: Baseline,
+    scored: Scored,
+    features: Features,
+    encoded: Encoded,
+    held_out: tuple[NDArray[np.intp], NDArray[np.intp]],
 ) -> Baseline:
-    """Fold the baseline's own exchanges through it and give it its id.
+    """Fold the baseline's own exchanges, seen as new ones would be, and give the baseline its id.
 
-    Clusters and novelty are counted over held-out rows alone; the counts of novel prompts are scaled up to all.
+    Clusters, and the ranks within them, are counted over held-out rows alone.
     """
-    encoded = draft.encode(scored, features)
     reference = fold_rows(draft, scored, features, encoded, np.arange(len(scored.exchanges)))
     prompts, responses = (fold_rows(draft, scored, features, encoded, rows) for rows in held_out)
     vector, layout = reference.vector.copy(), reference.layout
@@ -251,9 +251,6 @@ def _with_reference(
         for name in names:
             field = layout.fields[name]
             vector[field.start : field.stop] = source.vector[field.start : field.stop]
-    for name in ("novel_90", "novel_98"):
-        scaled = prompts.count(name) * reference.count("prompts") / max(1, prompts.count("prompts"))
-        vector[layout.fields[name].start] = round(scaled)
     identity = content_id(arrays_of(draft), draft.scorer)
     named = Bucket(identity, reference.shape, vector, reference.sample, reference.novel)
     fields = {name: getattr(draft, name) for name in Baseline.__slots__}

@@ -105,13 +105,19 @@ class Baseline:
 
     def encode(self, scored: Scored, features: Features) -> Encoded:
         """See n exchanges through this baseline."""
-        prompt_axes = self.prompt.projection.apply(scored.prompt)
         prompts = self.prompt.quantiser.assign(scored.prompt)
+        responses = self.response.quantiser.assign(scored.response)
+        return self.encode_assigned(scored, features, prompts, responses)
+
+    def encode_assigned(
+        self, scored: Scored, features: Features, prompts: Assigned, responses: Assigned
+    ) -> Encoded:
+        """See n exchanges through this baseline, their clusters and novelty being known."""
+        prompt_axes = self.prompt.projection.apply(scored.prompt)
         prompt_scores = self.prompt.scores.transform(
             prompt_features(features.prompt_style, prompt_axes, prompts.novelty)
         )
         response_axes = self.response.projection.apply(scored.response)
-        responses = self.response.quantiser.assign(scored.response)
         reward = np.nan_to_num(scored.reward.astype(np.float64))
         response_scores = self.response.scores.transform(
             response_features(features.response_style, response_axes, responses.novelty, reward)
