@@ -72,4 +72,7 @@ def decode_exchanges(payload: bytes) -> list[Exchange]:
 
     Unknown keys of a newer minor writer are ignored. Raises msgspec.DecodeError when the payload is damaged.
     """
-    return _decoder.decode(payload)
+    try:
+        return _decoder.decode(payload)
+    except UnicodeDecodeError as error:  # msgspec's own error stops at the text's bytes
+        raise msgspec.DecodeError(f"a batch with damaged text: {error}") from error

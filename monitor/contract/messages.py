@@ -11,8 +11,9 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-_TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
-_SYSTEM_ROLES = frozenset({"system", "developer"})
+# Tuples: what a client sends in these places need not be hashable.
+_TEXT_PARTS = ("text", "input_text", "output_text")
+_SYSTEM_ROLES = ("system", "developer")
 
 
 class Conversation(NamedTuple):

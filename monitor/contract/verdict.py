@@ -155,4 +155,7 @@ def encode_verdicts(verdicts: Sequence[Verdict]) -> bytes:
 
 def decode_verdicts(payload: bytes) -> list[Verdict]:
     """Decode verdicts from the bus. Raises msgspec.DecodeError when the payload is damaged."""
-    return _decoder.decode(payload)
+    try:
+        return _decoder.decode(payload)
+    except UnicodeDecodeError as error:  # msgspec's own error stops at the text's bytes
+        raise msgspec.DecodeError(f"verdicts with damaged text: {error}") from error

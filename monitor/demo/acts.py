@@ -75,11 +75,11 @@ def _all(*tiers: Tier) -> tuple[Expectation, ...]:
 ACTS = (
     Act(
         "Two models go live. The monitor learns what their traffic and answers look like.",
-        Manner.HELPFUL, SHOP_TOPICS, _all(Tier.LEARNING), 30.0,
+        Manner.HELPFUL, SHOP_TOPICS, _all(Tier.LEARNING), 15.0,
     ),
     Act(
         "The baselines are learnt and frozen; from here on every answer is compared with them.",
-        Manner.HELPFUL, SHOP_TOPICS, _all(Tier.OK), 70.0,
+        Manner.HELPFUL, SHOP_TOPICS, _all(Tier.OK), 60.0,
     ),
     Act(
         "A bad fine-tune is shipped to `support`: it evades, refuses, answers in one line. `shop` is not touched.",
@@ -88,12 +88,12 @@ ACTS = (
             Expectation(SUPPORT, frozenset({Tier.CRITICAL}), frozenset({Cause.MODEL}), Direction.DEGRADED),
             Expectation(SHOP, frozenset({Tier.OK})),
         ),
-        40.0, 10.0, (SUPPORT,),
+        35.0, 10.0, (SUPPORT,),
     ),
     Act(
         "`shop` starts to sell solar panels: its customers ask what nobody asked before, its model is the same.",
         Manner.EVASIVE, (*SHOP_TOPICS, SOLAR, SOLAR, SOLAR),
         (Expectation(SHOP, _CHANGED, frozenset({Cause.TRAFFIC})),),
-        40.0, 10.0, (SHOP,),
+        35.0, 10.0, (SHOP,),
     ),
 )  # fmt: skip
