@@ -87,8 +87,9 @@ def create(
     with faults():
         from monitor.service.learning import create as make
 
+        sources = _sources(config, file, _routes(config, route), period)
         with offline_scorer(config, triton) as scorer, _store(config) as store:
-            for source in _sources(config, file, _routes(config, route), period):
+            for source in sources:
                 baseline = make(store, scorer, source, config.baseline, time.time())
                 made.append(_listed(store, baseline.route, baseline.id))
     _show_list(made, as_json=as_json)
