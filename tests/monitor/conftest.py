@@ -15,6 +15,7 @@ from monitor.scored import Scored
 from monitor.scorer.fake import FakeScorer
 from monitor.service.scoring import score_exchanges
 from monitor.store import Store, open_store
+from tests.monitor.synthetic import World
 
 WORDS = [
     "alpha",
@@ -43,7 +44,7 @@ def make_traffic(
     bad: bool = False,
 ) -> list[Exchange]:
     """Make n exchanges at one moment; `bad` ones are answered in words that share nothing with the prompt."""
-    rng = random.Random(f"{seed} {route} {arm} {bad}")  # noqa: S311 - repeatable, not secret
+    rng = random.Random(f"{seed} {route} {arm} {bad}")
     exchanges = []
     for i in range(n):
         prompt = rng.choices(WORDS, k=8)
@@ -85,6 +86,15 @@ def baseline() -> Baseline:
     settings = BaselineConfig(size=300, clusters=8)
     rows = make_scored(make_traffic(300))
     return build_baseline(rows, route="default", scorer="fake-16", settings=settings, created=1.0)
+
+
+@pytest.fixture(scope="session")
+def reference() -> Baseline:
+    """Make one baseline of the synthetic world, large enough for its numbers to mean something."""
+    settings = BaselineConfig(size=1500, clusters=8)
+    return build_baseline(
+        World().make(1500, seed=900), route="default", scorer="synthetic", settings=settings, created=1.0
+    )
 
 
 @pytest.fixture
