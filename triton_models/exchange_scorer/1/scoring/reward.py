@@ -69,7 +69,7 @@ class RewardHead:
             embedded = Embedded(
                 self.embedder, self.embedder.embed_pieces(asked), self.embedder.embed_pieces(said)
             )
-        style = style_matrix(prompts, responses, asked, said)
+        style = style_matrix(responses, asked, said)
         given = inputs(style, embedded.prompt, embedded.response, self._weights)
         # Row by row, so that a row is the same in any batch; a matrix product would not promise that.
         logits = np.einsum("ij,j->i", given, self._weights.weight)
