@@ -29,7 +29,7 @@ def proxy(settings: Settings) -> int:
     return run_proxy(config)
 
 
-_UP_ENDS = "Exit status: 0 after SIGINT or SIGTERM, 1 when a part cannot be started, 2 when the configuration is wrong."
+_UP_ENDS = "Exit status: 0 after SIGINT or SIGTERM, 1 when the proxy cannot be started, 2 when the configuration is wrong."
 
 
 @app.command("up", epilog=_UP_ENDS, short_help="Run proxy, monitor and Triton here.")

@@ -1,8 +1,8 @@
 """Keeping child processes alive: start, prefix their lines, start again with back-off, stop in order.
 
 Law of this file: it knows processes, not what they do. A child dies with its parent (Linux: PR_SET_PDEATHSIG) and
-runs in its own session, so that Ctrl-C reaches the supervisor alone and the order of stopping is ours. A child that
-ends before it was ever ready is a fault of set-up and ends everything; one that was ready is started again for ever.
+runs in its own session, so that Ctrl-C reaches the supervisor alone and the order of stopping is ours. What dies is
+started again for ever; only an essential child that never got ready is given up, as a fault of set-up.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ class Child(NamedTuple):
     command: Sequence[str]
     ready_url: str
     stop_within_s: float
+    # Without it nothing is worth running.
+    essential: bool = False
 
 
 class Ended(NamedTuple):
@@ -49,7 +51,7 @@ def backoff_s(quick_ends: int) -> float:
 
 
 def gives_up(ended: Ended, quick_ends: int) -> bool:
-    """Whether to start a child again makes no sense: it never got ready and will not."""
+    """Whether to start an essential child again makes no sense: it never got ready and will not."""
     return not ended.was_ready and (ended.status == _CONFIG_FAULT or quick_ends >= _ATTEMPTS_TO_START)
 
 
@@ -68,6 +70,8 @@ class Supervised:
     def __init__(self, child: Child, say: Callable[[str, str], None]) -> None:
         self.child = child
         self.ready = asyncio.Event()
+        # Ready, or ended before it was.
+        self.tried = asyncio.Event()
         self.starts = 0
         self.pid: int | None = None
         self._say = say
@@ -75,7 +79,7 @@ class Supervised:
         self._process: asyncio.subprocess.Process | None = None
 
     async def run(self) -> str:
-        """Keep the child running until `stop`; return why it cannot be kept, or nothing."""
+        """Keep the child running until `stop`; return why an essential one cannot be started, or nothing."""
         quick_ends = 0
         while not self._stopping:
             ended = await self._live()
@@ -83,7 +87,8 @@ class Supervised:
                 break
             quick_ends = 1 if ended.lasted_s >= _HEALTHY_AFTER_S else quick_ends + 1
             what = f"{self.child.name} {in_words(ended.status)}"
-            if gives_up(Ended(ended.status, ended.lasted_s, self.ready.is_set()), quick_ends):
+            self.tried.set()
+            if self.child.essential and gives_up(ended, quick_ends):
                 return what
             pause = backoff_s(quick_ends)
             self._say("up", f"{what}; starting it again in {pause:g} s")
@@ -124,6 +129,7 @@ class Supervised:
         while True:
             if await answers(self.child.ready_url):
                 self.ready.set()
+                self.tried.set()
                 return
             await asyncio.sleep(_POLL_S)
 

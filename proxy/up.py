@@ -30,6 +30,7 @@ def children(config: Config, settings: Settings) -> list[Child]:
             [*run, "proxy", "proxy", *flags],
             f"http://{reachable(config.admin.listen)}/-/readyz",
             config.proxy.drain_s + 5.0,
+            essential=True,
         ),
         Child(
             "monitor",
@@ -51,24 +52,22 @@ def reachable(address: str) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def ready_block(config: Config) -> str:
-    """Say what a person needs now."""
-    upstreams = [
-        f"{route.name}: {route.variant.upstream or config.proxy.upstream}" for route in config.routes
-    ]
+def ready_block(config: Config, missing: Sequence[str] = ()) -> str:
+    """Say what a person needs now, and which parts are `missing`."""
+    served = [(route.name, route.variant.upstream or config.proxy.upstream) for route in config.routes]
     rows = [
         ("base_url", f"http://{reachable(config.proxy.listen)}/v1"),
-        ("upstream", config.proxy.upstream if len(upstreams) == 1 else ", ".join(upstreams)),
+        ("upstream", served[0][1] if len(served) == 1 else ", ".join(": ".join(pair) for pair in served)),
         ("status", f"http://{reachable(config.admin.listen)}/-/status   (also /-/drift, /metrics)"),
         ("monitor", f"http://{reachable(config.monitor.listen)}/-/status   (also /-/baselines, /metrics)"),
         ("state", str(Path(config.state_dir).resolve())),
     ]
-    if len(config.routes) == 1 and config.routes[0].variant.upstream:
-        rows[1] = ("upstream", config.routes[0].variant.upstream)
-    lines = "\n".join(f"  {name:<9} {value}" for name, value in rows)
-    return (
-        f"\nDriftgate is up. Point your client here and change nothing else:\n{lines}\n  Ctrl-C stops it.\n"
+    lines = "".join(f"  {name:<9} {value}\n" for name, value in rows)
+    lines += "".join(
+        f"  WITHOUT {name}, so drift cannot be told yet: {advice(name)}. It is tried again.\n"
+        for name in missing
     )
+    return f"\nDriftgate is up. Point your client here and change nothing else:\n{lines}  Ctrl-C stops it.\n"
 
 
 def prefixed(name: str, line: str, *, colour: bool) -> str:
@@ -91,20 +90,20 @@ def run_up(settings: Settings) -> int:
         sys.stderr.write(prefixed(name, line, colour=colour))
         sys.stderr.flush()
 
-    return asyncio.run(
-        supervise(children(config, settings), say, on_ready=lambda: _print(ready_block(config)))
-    )
+    def announce(missing: list[str]) -> None:
+        sys.stdout.write(f"{ready_block(config, missing)}\n")
+        sys.stdout.flush()
 
-
-def _print(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    return asyncio.run(supervise(children(config, settings), say, announce))
 
 
 async def supervise(
-    plan: Sequence[Child], say: Callable[[str, str], None], on_ready: Callable[[], None]
+    plan: Sequence[Child], say: Callable[[str, str], None], on_ready: Callable[[list[str]], None]
 ) -> int:
-    """Run children until a signal (0) or until one of them cannot be started (its reason is raised)."""
+    """Run children until a signal (0) or until an essential one cannot be started (its reason is raised).
+
+    `on_ready` hears once of the children that are not ready when all have been tried.
+    """
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     supervised = [Supervised(child, say) for child in plan]
@@ -129,23 +128,23 @@ async def supervise(
     stop.cancel()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.remove_signal_handler(number)
-    for each, reason in zip(supervised, await asyncio.gather(*lives), strict=True):
+    for reason in await asyncio.gather(*lives):
         if reason:
-            raise CommandFault(f"{reason} before it was ready; {advice(each.child.name)}", status=1)
+            raise CommandFault(f"{reason} before it was ready; its lines above say why", status=1)
     return 0
 
 
-async def _announce(supervised: Sequence[Supervised], on_ready: Callable[[], None]) -> None:
+async def _announce(supervised: Sequence[Supervised], on_ready: Callable[[list[str]], None]) -> None:
     for each in supervised:
-        await each.ready.wait()
-    on_ready()
+        await (each.ready if each.child.essential else each.tried).wait()
+    on_ready([each.child.name for each in supervised if not each.ready.is_set()])
 
 
 def advice(name: str) -> str:
-    """Say what to do about a child that cannot be started."""
+    """Say what to do about a part that cannot be started."""
     if name == "triton":
         return (
-            "its lines above say why. Where the embedded Triton cannot run, set `scoring.kind: local` "
+            "its lines above say why; where the embedded Triton cannot run, set `scoring.kind: local` "
             "(the same models in the monitor) or `scoring.url` (a Triton elsewhere)"
         )
     return "its lines above say why"

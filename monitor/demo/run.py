@@ -95,6 +95,10 @@ async def _ready(running: Running, console: Console) -> None:
         if running.ended or time.monotonic() - began > _READY_WITHIN_S:
             raise DemoFailed("driftgate did not start" if running.ended else "driftgate is not ready in time")
         await asyncio.sleep(_POLL_S)
+    if any("WITHOUT" in line for line in running.last_lines(400)):
+        raise DemoFailed(
+            "a part of driftgate cannot run here; try `driftgate demo --local` where it is Triton"
+        )
     addresses = running.addresses
     console.print(f"Started in {time.monotonic() - began:.0f} s, as `driftgate up` would be:")
     for name, address in (

@@ -40,9 +40,15 @@ def free_port() -> int:
         return server.getsockname()[1]
 
 
-def child(code: str, *arguments: str, url: str = "http://127.0.0.1:9/", stop_within_s: float = 10.0) -> Child:
+def child(
+    code: str,
+    *arguments: str,
+    url: str = "http://127.0.0.1:9/",
+    stop_within_s: float = 10.0,
+    essential: bool = True,
+) -> Child:
     """Make a child that runs this Python code."""
-    return Child("child", [sys.executable, "-c", code, *arguments], url, stop_within_s)
+    return Child("child", [sys.executable, "-c", code, *arguments], url, stop_within_s, essential)
 
 
 def server_child() -> Child:
@@ -120,6 +126,18 @@ async def test_a_wrong_configuration_is_not_tried_twice():
         assert await life == "child ended with status 2"
         assert supervised.starts == 1
         assert lines == ["child: bad key"]
+
+
+async def test_what_is_not_essential_is_tried_again_for_ever():
+    """Even where its configuration is wrong: somebody may put it right, and the proxy serves on."""
+    plan = child("import sys; sys.exit(2)", essential=False)
+    async with running(plan) as (supervised, lines, life):
+        await supervised.tried.wait()
+        assert not supervised.ready.is_set()
+        await until(lambda: supervised.starts == 2)
+        assert lines[0] == "up: child ended with status 2; starting it again in 0.5 s"
+        supervised.kill()
+        assert await life == ""
 
 
 async def test_a_child_that_will_not_stop_is_killed():

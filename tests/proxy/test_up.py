@@ -19,7 +19,7 @@ from monitor.contract.config import Config, load_config
 from monitor.traffic.openai_shapes import Answer
 from monitor.traffic.replay import Plan, sender
 from monitor.traffic.standin import StandIn
-from proxy.up import advice, children, prefixed, reachable, ready_block
+from proxy.up import children, prefixed, reachable, ready_block
 
 
 def test_what_runs_follows_the_configuration():
@@ -51,6 +51,7 @@ def test_children_get_the_same_settings():
     ):
         assert child.command[1:5] == ["-P", "-m", module, command]
         assert child.command[5:] == ["--config", "f.yaml", "--admin", "0.0.0.0:9", "--workers", "2"]
+    assert [child.essential for child in (proxy, monitor, triton)] == [True, False, False]
     assert proxy.stop_within_s == 12.0
     assert triton.ready_url == "http://127.0.0.1:8000/v2/health/ready"
 
@@ -86,8 +87,12 @@ def test_lines_carry_their_source():
 
 def test_where_triton_cannot_run_it_says_what_can():
     """Two ways out, by their keys."""
-    assert "scoring.kind: local" in advice("triton")
-    assert "scoring.url" in advice("triton")
+    block = ready_block(Config(), ["triton"])
+    assert "drift cannot be told yet" in block
+    assert "WITHOUT triton" in block
+    assert "scoring.kind: local" in block
+    assert "scoring.url" in block
+    assert "WITHOUT" not in ready_block(Config())
 
 
 # From here on: the real thing, scored in the monitor's process.
