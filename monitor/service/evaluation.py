@@ -49,14 +49,16 @@ class Evaluator:
     def evaluate(self, now: float) -> list[Verdict]:
         """Return the verdicts now, of everyone seen and of every configured route; keep and publish them."""
         blind = self._why_all_are_blind(now)
-        verdicts = [self._verdict(key, now, blind) for key in self._keys()]
+        verdicts = [self._verdict(key, now, blind) for key in self._keys(now)]
         for verdict in verdicts:
             self.store.verdicts.save(verdict)
         self._publish(verdicts, now)
         return verdicts
 
-    def _keys(self) -> list[Key]:
-        seen = {(arm.route, arm.arm) for arm in self.store.arms.seen()}
+    def _keys(self, now: float) -> list[Key]:
+        """Name who is judged: every configured route, and whoever was seen within a window's length."""
+        recently = now - self.config.detection.window_hours * 3600.0
+        seen = {(arm.route, arm.arm) for arm in self.store.arms.seen() if arm.seen_at >= recently}
         return sorted(seen | {(route.name, CONTROL) for route in self.config.routes})
 
     def _why_all_are_blind(self, now: float) -> str | None:
@@ -65,7 +67,8 @@ class Evaluator:
         lag = 0.0 if oldest is None else now - oldest
         if lag <= self.config.monitor.blind_after_s:
             return None
-        why = f"the oldest exchange has waited {lag / 60.0:.0f} min to be scored"
+        waited = f"{lag / 60.0:.0f} min" if lag >= 120.0 else f"{lag:.0f} s"
+        why = f"the oldest exchange has waited {waited} to be scored"
         return f"{why}: {self.health.trouble}" if self.health.trouble else why
 
     def _verdict(self, key: Key, now: float, blind: str | None) -> Verdict:

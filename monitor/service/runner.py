@@ -27,7 +27,7 @@ _log = structlog.get_logger()
 _IDLE_S = 0.2
 _HOUSEKEEPING_S = 60.0
 # Pauses after trouble, in seconds: the first one, doubled each time up to the last.
-_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.25, 15.0
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.25, 5.0
 
 
 class Runner:

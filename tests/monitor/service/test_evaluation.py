@@ -72,6 +72,14 @@ def test_each_arm_has_its_own_verdict(evaluator, store, baseline, traffic, score
     assert tiers == {"control": Tier.OK, "candidate": Tier.CRITICAL}
 
 
+def test_an_arm_that_is_gone_is_not_judged_for_ever(evaluator, store, baseline, traffic, scored):
+    """After a rollout its candidate leaves the verdicts; a configured route stays and is blind."""
+    store.baselines.add(baseline, "test")
+    put(store, baseline, scored(traffic(60, seed=2, time=NOW, arm="candidate")), 1, "candidate")
+    assert [v.arm for v in evaluator.evaluate(NOW + 3500.0)] == ["candidate", "control"]
+    assert [(v.arm, v.tier) for v in evaluator.evaluate(NOW + 3700.0)] == [("control", Tier.BLIND)]
+
+
 def test_too_few_exchanges_are_blind(evaluator, store, baseline, traffic, scored):
     """Below the least window, or with nothing in it, nobody says ok."""
     store.baselines.add(baseline, "test")

@@ -94,7 +94,7 @@ def process(tmp_path, free_ports):
 def test_killed_again_and_again_it_counts_each_exchange_once(process, tmp_path, traffic):
     """Killed at any moment while it learns, folds and judges: at the end the counts match to the exchange."""
     bus = SqliteBus(tmp_path / "bus.sqlite")
-    rng = random.Random(7)  # noqa: S311 - repeatable, not secret
+    rng = random.Random(7)
     published = 0
     for life in range(3):
         process.start()
