@@ -15,6 +15,9 @@ from scipy.stats import norm
 
 Floats = NDArray[np.float64]
 _RANKS = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
+# Looking at several ranks and taking the best one has its price; these were found by simulation: the mean and the
+# 99.9 % point without change, in units of 1 / sqrt(n), and the half-width of a 95 % interval in standard errors.
+_NULL_MEAN, _NULL_HIGH, _HALF_WIDTH = 0.7, 4.3, 2.3
 
 
 class NewShare(NamedTuple):
@@ -45,12 +48,11 @@ def new_share(ranks: Floats, baseline_size: int, overdispersion: float = 1.0) ->
     # The rank whose estimate is best supported; Bonferroni over the ranks pays for having looked at all.
     best = int(np.argmax(np.array(share) - error))
     p_value = min(1.0, len(_RANKS) * float(norm.sf(max(z))))
-    null = [np.sqrt(spread * (1.0 - t) / t) for t in _RANKS]
     return NewShare(
         value=float(np.clip(share[best], 0.0, 1.0)),
-        low=float(np.clip(share[best] - 1.96 * error[best], 0.0, 1.0)),
-        high=float(np.clip(share[best] + 1.96 * error[best], 0.0, 1.0)),
-        null_mean=float(0.4 * null[best]),
-        null_high=float(norm.ppf(0.999) * null[best]),
+        low=float(np.clip(share[best] - _HALF_WIDTH * error[best], 0.0, 1.0)),
+        high=float(np.clip(share[best] + _HALF_WIDTH * error[best], 0.0, 1.0)),
+        null_mean=float(min(1.0, _NULL_MEAN * np.sqrt(spread))),
+        null_high=float(min(1.0, _NULL_HIGH * np.sqrt(spread))),
         p_value=p_value,
     )

@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 _SHOWN = 3
 # A cluster or habit is named when its change stands out by this many standard errors and is not tiny.
 _STANDS_OUT, _SMALLEST_SHARE, _SMALLEST_EFFECT = 3.5, 0.01, 0.2
+_SURELY = 0.001
 
 
 def explain(baseline: Baseline, window: Bucket) -> tuple[Shift, ...]:
@@ -34,7 +35,7 @@ def explain(baseline: Baseline, window: Bucket) -> tuple[Shift, ...]:
 
 def _new_prompts(baseline: Baseline, window: Bucket) -> list[Shift]:
     share = new_share(window.read("prompt_ranks"), baseline.reference.count("prompts"))
-    if share is None or not window.novel or share.value <= share.null_high:
+    if share is None or not window.novel or share.p_value > _SURELY:
         return []
     novel = sorted(window.novel, key=lambda kept: -kept.novelty)
     texts = [kept.prompt for kept in novel] + [kept.prompt for kept in baseline.reference.sample]
