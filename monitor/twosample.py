@@ -14,6 +14,7 @@ taken for other answers.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -162,8 +163,16 @@ def join(first: Scored, second: Scored) -> Scored:
 
 
 def _thin(scored: Scored) -> Scored:
-    """Keep at most `_ROWS`, chosen by a hash of the prompt so that both sides keep the same questions."""
+    """Keep at most `_ROWS`, chosen by a hash of the prompt so that both sides keep the same questions.
+
+    The n-th time that a prompt occurs has a hash of its own: a prompt asked often is thinned, not kept or lost whole.
+    """
     if len(scored.exchanges) <= _ROWS:
         return scored
-    order = np.argsort([priority_of(f"{e.prompt}") for e in scored.exchanges], kind="stable")
+    times: Counter[str] = Counter()
+    priorities = []
+    for e in scored.exchanges:
+        priorities.append(priority_of(f"{times[e.prompt]} {e.prompt}"))
+        times[e.prompt] += 1
+    order = np.argsort(priorities, kind="stable")
     return scored.take(np.sort(order[:_ROWS]))
