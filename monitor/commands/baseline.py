@@ -227,7 +227,7 @@ def _show_list(rows: list[Listed], *, as_json: bool) -> None:
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for column in ("", "id", "route", "exchanges", "made", "from", "scored by"):
-        table.add_column(column, justify="right" if column == "exchanges" else "left")
+        table.add_column(column, justify="right" if column == "exchanges" else "left", overflow="fold")
     for row in rows:
         mark = "[green]●[/]" if row.active else ""
         table.add_row(mark, row.id, row.route, str(row.size), moment(row.created), row.origin, row.scorer)

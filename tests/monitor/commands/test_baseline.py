@@ -56,9 +56,11 @@ class CommandLine:
         return json.loads(self(*arguments, "--json"))
 
     def publish(self, made: list[Exchange]) -> None:
-        """Put exchanges on the bus, as the proxy would."""
+        """Put exchanges on the bus in small batches, as the proxy would."""
         with closing(open_bus(load_config(self._config))) as bus:
-            bus.publish("test", made, made[-1].time)
+            for start in range(0, len(made), 10):
+                batch = made[start : start + 10]
+                bus.publish("test", batch, batch[-1].time)
 
 
 @pytest.fixture
@@ -74,7 +76,7 @@ def test_from_a_file_for_every_route_then_shown_and_chosen(baseline: CommandLine
         write_exchanges(baseline.folder / f"{name}.jsonl", exchanges(150, seed))
     old = baseline.json("create", str(baseline.folder / "old.jsonl"))["baselines"]
     assert [(row["route"], row["size"], row["active"]) for row in old] == [("a", 150, True), ("b", 150, True)]
-    assert "new.jsonl" in baseline("create", str(baseline.folder / "new.jsonl"), "--route", "a")
+    assert "● " in baseline("create", str(baseline.folder / "new.jsonl"), "--route", "a")
     listed = baseline.json("list")["baselines"]
     assert [(row["route"], row["active"]) for row in listed if row["route"] == "a"] == [
         ("a", False),
