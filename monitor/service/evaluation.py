@@ -16,7 +16,7 @@ from math import ceil, floor
 import msgspec
 
 from monitor.baseline import Baseline
-from monitor.bus import Bus
+from monitor.bus import Bus, BusStats
 from monitor.contract import Verdict
 from monitor.contract.config import Config, Detection
 from monitor.edetector import Detector, Evidence
@@ -24,6 +24,7 @@ from monitor.findings import Findings
 from monitor.judge import blind_verdict, judge, learning_verdict
 from monitor.service.folding import CONTROL
 from monitor.service.health import Health
+from monitor.service.losses import Losses, with_losses
 from monitor.service.references import References, obstacle
 from monitor.store import Store
 from monitor.store.arms import Step
@@ -42,14 +43,20 @@ class Evaluator:
     bus: Bus
     references: References
     health: Health
+    _losses: Losses = field(init=False)
     _detectors: dict[str, Detector] = field(default_factory=dict)
     _published: list[Verdict] = field(default_factory=list)
     _published_at: float = 0.0
 
+    def __post_init__(self) -> None:
+        self._losses = Losses(self.config.detection.window_hours * 3600.0)
+
     def evaluate(self, now: float) -> list[Verdict]:
         """Return the verdicts now, of everyone seen and of every configured route; keep and publish them."""
-        blind = self._why_all_are_blind(now)
-        verdicts = [self._verdict(key, now, blind) for key in self._keys(now)]
+        stats = self.bus.stats()
+        lost = self._losses.note(stats.expired, now)
+        blind = self._why_all_are_blind(stats, now)
+        verdicts = [with_losses(self._verdict(key, now, blind), lost) for key in self._keys(now)]
         for verdict in verdicts:
             self.store.verdicts.save(verdict)
         self._publish(verdicts, now)
@@ -61,10 +68,9 @@ class Evaluator:
         seen = {(arm.route, arm.arm) for arm in self.store.arms.seen() if arm.seen_at >= recently}
         return sorted(seen | {(route.name, CONTROL) for route in self.config.routes})
 
-    def _why_all_are_blind(self, now: float) -> str | None:
+    def _why_all_are_blind(self, stats: BusStats, now: float) -> str | None:
         """Say that scoring lags too far behind to judge the present, or None."""
-        oldest = self.bus.stats().oldest_waiting
-        lag = 0.0 if oldest is None else now - oldest
+        lag = 0.0 if stats.oldest_waiting is None else now - stats.oldest_waiting
         if lag <= self.config.monitor.blind_after_s:
             return None
         waited = f"{lag / 60.0:.0f} min" if lag >= 120.0 else f"{lag:.0f} s"

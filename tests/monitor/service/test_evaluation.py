@@ -108,6 +108,20 @@ def test_a_lag_is_blind_and_says_why(evaluator, baseline, traffic, scored):
     assert only(evaluator.evaluate(NOW)).tier is Tier.OK
 
 
+def test_a_window_that_misses_much_is_blind(evaluator, baseline, traffic, scored):
+    """What the bus lost unread may have looked different: the verdict says so instead of ok."""
+    store = evaluator.store
+    evaluator.bus = bus = MemoryBus(retention_bytes=2000)
+    store.baselines.add(baseline, "test")
+    put(store, baseline, scored(traffic(200, seed=1, time=NOW)), 1)
+    assert only(evaluator.evaluate(NOW)).tier is Tier.OK
+    bus.publish("p", traffic(100), now=NOW)
+    assert bus.trim(NOW) == 100
+    verdict = only(evaluator.evaluate(NOW))
+    assert verdict.tier is Tier.BLIND
+    assert "100 exchanges of this window were lost" in verdict.headline
+
+
 def test_a_baseline_of_another_scorer_is_blind(evaluator, store, baseline, traffic, scored):
     """Never silently compared: the verdict says which scorers and what to do."""
     store.baselines.add(baseline, "test")
