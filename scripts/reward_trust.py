@@ -71,6 +71,7 @@ def measure(
         print(f"held out: {'families of models' if families else 'models'}, and prompts (mean of 12 draws)")
         for name, value in zip(_FIGURES, np.nanmean(found, axis=0), strict=True):
             print(f"  {name:58s} {value:6.3f}")
+    _one_family_out(rows, plain, bare)
     for name, sign in SCENARIOS.items():
         _scenario(data, embedder, (name, sign), (plain, bare, p_win, prompts, models))
 
@@ -112,6 +113,27 @@ def _figures(got: Any, test: Any, known: tuple[Any, Any, Any, Any]) -> list[floa
     ]
 
 
+def _one_family_out(rows: list[dict[str, Any]], plain: Answers, bare: Answers) -> None:
+    """Hold one family of models out at a time, and a quarter of the prompts: nearest to what is shipped."""
+    models, prompts, p_win, length = (
+        np.array([row[key] for row in rows]) for key in ("model", "pid", "p_win", "response")
+    )
+    length = np.char.str_len(length).astype(float)
+    families = np.array([family(model) for model in models])
+    unseen = np.isin(prompts, np.random.default_rng(0).permutation(np.unique(prompts))[:205])
+    got = np.zeros(len(rows))
+    for name in np.unique(families):
+        held = np.flatnonzero((families == name) & unseen)
+        head = _fit(plain, bare, p_win, prompts, np.flatnonzero((families != name) & ~unseen))
+        got[held] = predict(head, plain.take(held))
+    test = np.flatnonzero(unseen)
+    print("held out: one family of models at a time, and prompts")
+    for name, value in zip(
+        _FIGURES, _figures(got[test], test, (models, prompts, p_win, length)), strict=True
+    ):
+        print(f"  {name:58s} {value:6.3f}")
+
+
 def _partial(a: Any, b: Any, given: Any) -> float:
     """Return the correlation of ranks that is left when the ranks of `given` are held constant."""
     x, y, z = (rankdata(values) for values in (a, b, given))
@@ -127,7 +149,7 @@ def _scenario(data: Path, embedder: StaticEmbedder, scenario: tuple[str, int], t
     name, sign = scenario
     lines = (data / "scenarios.jsonl").read_text(encoding="utf-8").splitlines()
     chosen = next(entry for entry in map(json.loads, lines) if entry["name"] == name)
-    sides = [[row for row in scen.select(chosen, side) if row.get("response")] for side in "AB"]
+    sides = [_with_text(scen.select(chosen, side), scen.table(chosen["table"])) for side in "AB"]
     seen = {str(row.get(key)) for side in sides for row in side for key in ("model", "version")}
     train = np.flatnonzero(~np.isin(models, sorted(seen)))
     head = _fit(plain, bare, p_win, prompts, train)
@@ -146,3 +168,13 @@ def _scenario(data: Path, embedder: StaticEmbedder, scenario: tuple[str, int], t
     print(
         f"{name:30s} {a.mean():.3f} -> {b.mean():.3f} ({b.mean() / a.mean() - 1:+.0%}), effect {effect:+.2f} sd, z {error:+.1f}: {verdict}"
     )
+
+
+def _with_text(rows: list[dict[str, Any]], table: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Keep rows with an answer; one table holds each answer once, on the first of its judgements."""
+    answers = {(row["model"], row.get("session")): row["response"] for row in table if row.get("response")}
+    filled = [
+        {**row, "response": row.get("response") or answers.get((row["model"], row.get("session")))}
+        for row in rows
+    ]
+    return [row for row in filled if row["response"]]

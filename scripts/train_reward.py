@@ -27,7 +27,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(WEIGHTS.parent)]
 from corpus import read_table  # noqa: E402 - the paths are set above
 from safetensors.numpy import save_file  # noqa: E402
 from scoring.reward import HeadWeights, inputs  # noqa: E402
-from scoring.static import StaticEmbedder, load_static  # noqa: E402
+from scoring.static import StaticEmbedder, load_reader, load_static  # noqa: E402
 from scoring.style import FEATURES, VERSION, style_matrix  # noqa: E402
 from scoring.text import read_text  # noqa: E402
 
@@ -51,12 +51,10 @@ class Answers(NamedTuple):
 
 def read_answers(embedder: StaticEmbedder, prompts: list[str], responses: list[str]) -> Answers:
     """Read texts as the head does."""
-    asked = [embedder.pieces.encode(read_text(text)) for text in prompts]
+    asked = [embedder.reader.encode(read_text(text)) for text in prompts]
     texts = [read_text(text) for text in responses]
-    said = [embedder.pieces.encode(text) for text in texts]
-    return Answers(
-        style_matrix(texts, asked, said), embedder.embed_pieces(asked), embedder.embed_pieces(said)
-    )
+    said = [embedder.reader.encode(text) for text in texts]
+    return Answers(style_matrix(texts, asked, said), embedder.embed_read(asked), embedder.embed_read(said))
 
 
 def without_layout(text: str) -> str:
@@ -97,7 +95,7 @@ def predict(head: HeadWeights, answers: Answers) -> Any:
 def main() -> None:
     """Train on all, store, and measure when asked."""
     data = Path(sys.argv[1]) if len(sys.argv) > 1 else sys.exit(__doc__)
-    embedder = load_static(WEIGHTS)
+    embedder = load_static(WEIGHTS, load_reader(WEIGHTS), "reward_embedding")
     rows = read_table(data, "reward_train")
     prompts, responses = [row["prompt"] for row in rows], [row["response"] for row in rows]
     plain = read_answers(embedder, prompts, responses)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from scoring.reward import Embedded, load_reward
+from scoring.reward import Read, load_reward
 from scoring.safetensors_file import read_safetensors
 
 PROMPTS = ["How does a vaccine work?", "Write a poem.", "", "2+2?"]
@@ -20,11 +22,11 @@ def test_rewards_are_probabilities_and_do_not_depend_on_the_batch(models):
     np.testing.assert_array_equal(together, alone)
 
 
-def test_given_embeddings_change_nothing(models):
-    """Embeddings handed over are used only when they are this head's own, and then give the same rewards."""
+def test_texts_split_already_change_nothing(models):
+    """Pieces handed over are used only when this head's reader made them, and then give the same rewards."""
     head = models.rewarder
-    own = Embedded(models.embedder, models.embed(PROMPTS), models.embed(RESPONSES))
-    foreign = Embedded("another", own.prompt[:, :3], own.response[:, :3])
+    own = Read(head.embedder.reader, head.embedder.read(PROMPTS), head.embedder.read(RESPONSES))
+    foreign = Read("another", [], [])
     expected = head.reward(PROMPTS, RESPONSES)
     np.testing.assert_array_equal(head.reward(PROMPTS, RESPONSES, own), expected)
     np.testing.assert_array_equal(head.reward(PROMPTS, RESPONSES, foreign), expected)
@@ -53,23 +55,30 @@ def test_repeating_an_answer_earns_little(models):
 
 def test_a_head_of_another_embedding_is_refused(models, weights, tmp_path):
     """Weights trained with another embedding end in one message that names both."""
+    _copy_embedding(weights, tmp_path)
     tensors, metadata = read_safetensors(weights / "reward.safetensors")
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     save_file(
         contiguous, tmp_path / "reward.safetensors", metadata={**metadata, "embedding": "static-1:other"}
     )
     with pytest.raises(ValueError, match=r"static-1:other.*static-256"):
-        load_reward(tmp_path, models.embedder)
+        load_reward(tmp_path, models.embedder.reader)
 
 
 def test_a_head_that_lacks_a_tensor_is_refused(models, weights, tmp_path):
     """A file without the weights says which tensor is missing."""
+    _copy_embedding(weights, tmp_path)
     _, metadata = read_safetensors(weights / "reward.safetensors")
     save_file({"mean": np.zeros(3, np.float32)}, tmp_path / "reward.safetensors", metadata=metadata)
     with pytest.raises(ValueError, match="lacks the tensor `scale`"):
-        load_reward(tmp_path, models.embedder)
+        load_reward(tmp_path, models.embedder.reader)
 
 
 def test_the_shipped_weights_are_small(weights):
     """All weights together stay below 20 MB."""
     assert sum(path.stat().st_size for path in weights.iterdir()) < 20_000_000
+
+
+def _copy_embedding(weights, folder):
+    for name in ("reward_embedding.safetensors", "vocabulary.txt"):
+        shutil.copy(weights / name, folder)

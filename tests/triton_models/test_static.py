@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scoring import static
-from scoring.static import load_static
+from scoring.static import load_reader, load_static
 
 TEXTS = ["How do I reset my password?", "", " \n ", "Rust or Go?", "好", "👍", "word " * 3_000]
 
@@ -48,4 +48,4 @@ def test_weights_of_another_vocabulary_are_refused(weights, tmp_path):
     (tmp_path / "embedding.safetensors").write_bytes((weights / "embedding.safetensors").read_bytes())
     (tmp_path / "vocabulary.txt").write_text("[UNK]\na\n")
     with pytest.raises(ValueError, match="for the 2 pieces"):
-        load_static(tmp_path)
+        load_static(tmp_path, load_reader(tmp_path))

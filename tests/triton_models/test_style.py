@@ -10,7 +10,7 @@ from scoring.style import FEATURES, style_features
 @pytest.fixture
 def named(models):
     """Return a function from prompt and response to features by name."""
-    pieces = models.embedder.pieces
+    pieces = models.embedder.reader
 
     def features(prompt, response):
         values = style_features(response, pieces.encode(prompt), pieces.encode(response))

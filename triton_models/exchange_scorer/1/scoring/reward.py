@@ -15,19 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .safetensors_file import content_hash, read_safetensors
-from .static import StaticEmbedder
+from .static import StaticEmbedder, load_static
 from .style import FEATURES, VERSION, style_matrix
+from .wordpiece import WordPieces
 
 # A feature beyond this many standard deviations of the training answers counts as that many.
 CLIP = 3.0
 
 
-class Embedded(NamedTuple):
-    """Embeddings that are already there, so that the head need not make them again."""
+class Read(NamedTuple):
+    """Texts that were already split by `reader`, so that the head need not split them again."""
 
-    source: object
-    prompt: NDArray[np.float32]
-    response: NDArray[np.float32]
+    reader: object
+    prompts: Sequence[Any]
+    responses: Sequence[Any]
 
 
 class Rewarder(Protocol):
@@ -36,7 +37,7 @@ class Rewarder(Protocol):
     identity: str
 
     def reward(
-        self, prompts: Sequence[str], responses: Sequence[str], embedded: Embedded | None = None
+        self, prompts: Sequence[str], responses: Sequence[str], read: Read | None = None
     ) -> NDArray[np.float32]:
         """Return float32 (n,)."""
 
@@ -54,23 +55,20 @@ class RewardHead:
     """Exchanges -> win probabilities."""
 
     def __init__(self, embedder: StaticEmbedder, weights: HeadWeights, identity: str) -> None:
-        """Take the embedding that the weights were trained with."""
+        """Take the embedding that the weights were trained with; it is the head's own (see MODEL_CARD.md)."""
         self.embedder = embedder
         self.identity = identity
         self._weights = weights
 
     def reward(
-        self, prompts: Sequence[str], responses: Sequence[str], embedded: Embedded | None = None
+        self, prompts: Sequence[str], responses: Sequence[str], read: Read | None = None
     ) -> NDArray[np.float32]:
         """Return the chance that a judge prefers each answer to a typical answer to the same prompt."""
-        asked = [self.embedder.pieces.encode(text) for text in prompts]
-        said = [self.embedder.pieces.encode(text) for text in responses]
-        if embedded is None or embedded.source is not self.embedder:
-            embedded = Embedded(
-                self.embedder, self.embedder.embed_pieces(asked), self.embedder.embed_pieces(said)
-            )
-        style = style_matrix(responses, asked, said)
-        given = inputs(style, embedded.prompt, embedded.response, self._weights)
+        own = self.embedder
+        if read is None or read.reader is not own.reader:
+            read = Read(own.reader, own.read(prompts), own.read(responses))
+        style = style_matrix(responses, read.prompts, read.responses)
+        given = inputs(style, own.embed_read(read.prompts), own.embed_read(read.responses), self._weights)
         # Row by row, so that a row is the same in any batch; a matrix product would not promise that.
         logits = np.einsum("ij,j->i", given, self._weights.weight)
         result: NDArray[np.float32] = 1.0 / (1.0 + np.exp(-(logits + self._weights.bias)))
@@ -91,9 +89,10 @@ def inputs(
     return np.hstack([standard, scale * prompt, scale * response, dim * (prompt * response) / 4])
 
 
-def load_reward(folder: Path, embedder: StaticEmbedder) -> RewardHead:
-    """Load `reward.safetensors`. Raises OSError, or ValueError when it belongs to another embedding or features."""
+def load_reward(folder: Path, reader: WordPieces) -> RewardHead:
+    """Load `reward.safetensors` and the embedding that it reads. Raises OSError, or ValueError when it belongs to another embedding or features."""
     path = folder / "reward.safetensors"
+    embedder = load_static(folder, reader, "reward_embedding")
     tensors, metadata = read_safetensors(path)
     expected = {"embedding": embedder.identity, "style_version": str(VERSION)}
     for key, value in expected.items():

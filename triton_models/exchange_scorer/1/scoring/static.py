@@ -22,19 +22,23 @@ _AT_ONCE = 2_048
 class StaticEmbedder:
     """Texts -> float32 (n, dim), unit rows."""
 
-    def __init__(self, rows: NDArray[np.float32], vocabulary: Sequence[str], identity: str) -> None:
-        """Take float32 (pieces, dim) and the pieces in the same order."""
+    def __init__(self, rows: NDArray[np.float32], reader: WordPieces, identity: str) -> None:
+        """Take float32 (pieces, dim) and what splits a text into these pieces."""
         self.rows = np.ascontiguousarray(rows, dtype=np.float32)
         self.dim = int(rows.shape[1])
         self.identity = identity
-        self.pieces = WordPieces(vocabulary)
+        self.reader = reader
         self._buffer = np.empty((_AT_ONCE, self.dim), dtype=np.float32)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed each text by itself."""
-        return self.embed_pieces([self.pieces.encode(text) for text in texts])
+        return self.embed_read(self.read(texts))
 
-    def embed_pieces(self, pieces: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
+    def read(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
+        """Split each text into pieces."""
+        return [self.reader.encode(text) for text in texts]
+
+    def embed_read(self, pieces: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
         """Embed texts that are already pieces."""
         out = np.zeros((len(pieces), self.dim), dtype=np.float32)
         for index, ids in enumerate(pieces):
@@ -53,14 +57,19 @@ class StaticEmbedder:
         return total
 
 
-def load_static(folder: Path) -> StaticEmbedder:
-    """Load `embedding.safetensors` and `vocabulary.txt`. Raises OSError or ValueError naming what is wrong."""
-    path, words = folder / "embedding.safetensors", folder / "vocabulary.txt"
+def load_reader(folder: Path) -> WordPieces:
+    """Load `vocabulary.txt`. Raises OSError."""
+    return WordPieces((folder / "vocabulary.txt").read_text(encoding="utf-8").split("\n")[:-1])
+
+
+def load_static(folder: Path, reader: WordPieces, name: str = "embedding") -> StaticEmbedder:
+    """Load `{name}.safetensors`, rows for the reader's pieces. Raises OSError or ValueError naming what is wrong."""
+    path = folder / f"{name}.safetensors"
     tensors, _ = read_safetensors(path)
-    vocabulary = words.read_text(encoding="utf-8").split("\n")[:-1]
-    if set(tensors) != {"rows", "scales"} or len(tensors["rows"]) != len(vocabulary):
+    if set(tensors) != {"rows", "scales"} or len(tensors["rows"]) != reader.size:
         raise ValueError(
-            f"{path}: expected `rows` and `scales` for the {len(vocabulary)} pieces of {words.name}"
+            f"{path}: expected `rows` and `scales` for the {reader.size} pieces of vocabulary.txt"
         )
     rows = tensors["rows"].astype(np.float32) * tensors["scales"].astype(np.float32)[:, None]
-    return StaticEmbedder(rows, vocabulary, f"static-{rows.shape[1]}:{content_hash(path, words)}")
+    identity = f"static-{rows.shape[1]}:{content_hash(path, folder / 'vocabulary.txt')}"
+    return StaticEmbedder(rows, reader, identity)

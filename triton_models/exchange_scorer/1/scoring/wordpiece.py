@@ -89,6 +89,7 @@ class WordPieces:
 
     def __init__(self, vocabulary: Sequence[str]) -> None:
         """Take the pieces in id order; one of them must be `[UNK]`."""
+        self.size = len(vocabulary)
         self._known = _Known(vocabulary)
 
     def encode(self, text: str) -> NDArray[np.int32]:
