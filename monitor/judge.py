@@ -22,7 +22,7 @@ from monitor.signals import measure, reward_scale
 from monitor.tiers import NEVER_RAISED, RULES, grade
 
 _SERVICE = ("errors", "incomplete", "empty", "truncation")
-_FEWEST_DRIFTED = 20
+_FEWEST_DRIFTED = 10
 # Beyond this share of new prompts the rest is too small a part of the traffic to speak for the model.
 _MOSTLY_NEW = 0.7
 

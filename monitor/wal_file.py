@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ def open_wal(path: Path, *, busy_s: float, page_bytes: int = 4096) -> sqlite3.Co
     The connection may be used by one thread at a time. Raises OSError and sqlite3.Error.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    _create(path)
     connection = sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=False)
     try:
         connection.execute(f"PRAGMA page_size={page_bytes}")
@@ -38,6 +39,24 @@ def open_wal(path: Path, *, busy_s: float, page_bytes: int = 4096) -> sqlite3.Co
         connection.close()
         raise
     return connection
+
+
+def _create(path: Path) -> None:
+    """Make the file, empty and private, where it is missing; never open one that may be in use.
+
+    Closing any descriptor of a file drops all POSIX locks that this process holds on it, SQLite's included; another
+    process may then take itself for the last one and delete the log under us (sqlite.org/howtocorrupt.html, 2.2).
+    """
+    if path.exists():
+        return
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        return  # another process was faster
+    finally:
+        fresh.unlink()
 
 
 def _enter_wal(connection: sqlite3.Connection, busy_s: float) -> None:
