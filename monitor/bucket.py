@@ -97,4 +97,6 @@ class Bucket:
             vector = np.frombuffer(zlib.decompress(encoded.vector), dtype="<i8").astype(np.int64)
         except (msgspec.MsgspecError, zlib.error) as error:
             raise ValueError(f"damaged bucket: {error}") from None
+        if len(vector) != layout_for(*encoded.shape).size:
+            raise ValueError(f"damaged bucket: {len(vector)} numbers for clusters {encoded.shape}")
         return cls(encoded.baseline, encoded.shape, vector, encoded.sample, encoded.novel)

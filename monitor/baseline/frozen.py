@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from monitor.bucket import Bucket
@@ -155,7 +156,14 @@ class Baseline:
             header = msgspec.json.decode(data[8 : 8 + size])
             meta = msgspec.json.decode(header["__metadata__"]["driftgate"], type=_Meta)
             arrays: dict[str, NDArray[Any]] = load(data)
-        except (msgspec.MsgspecError, KeyError, TypeError, OverflowError, ValueError) as error:
+        except (
+            msgspec.MsgspecError,
+            SafetensorError,
+            KeyError,
+            TypeError,
+            OverflowError,
+            ValueError,
+        ) as error:
             raise ValueError(f"not a baseline: {error}") from None
         if meta.format != FORMAT:
             raise ValueError(f"a baseline of format {meta.format}, expected {FORMAT}; create it again")
