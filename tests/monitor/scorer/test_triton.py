@@ -97,6 +97,15 @@ def test_all_three_models_answer(triton_url):
     client.close()
 
 
+def test_a_response_is_there_unless_said_otherwise(triton_url):
+    """Without HAS_RESPONSE an empty RESPONSE is an empty answer, not an absent one."""
+    client = triton.InferenceServerClient(triton_url)
+    text, empty = np.array([["Why?"]], dtype=np.object_), np.array([[""]], dtype=np.object_)
+    reward = _infer(client, "exchange_scorer", {"PROMPT": text, "RESPONSE": empty}, "REWARD")
+    assert 0 < reward[0, 0] < 0.5
+    client.close()
+
+
 def test_bad_request_in_a_stack_fails_alone(triton_url):
     """Requests that Triton batches together succeed and fail separately; bytes that are no UTF-8 are replaced."""
     client = triton.InferenceServerClient(triton_url)

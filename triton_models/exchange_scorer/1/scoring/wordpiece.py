@@ -31,7 +31,6 @@ _IDEOGRAPH = (
 )
 _ASCII_WORDS = re.compile(r"[a-z0-9]+|[^\sa-z0-9\x00-\x20\x7f]")
 _WORDS = re.compile(rf"[{_IDEOGRAPH}]|[^\W_{_IDEOGRAPH}]+|[^\w\s\x00-\x1f\x7f]|_")
-_MARKS = re.compile(r"[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]")
 
 
 def split_words(text: str) -> list[str]:
@@ -40,9 +39,8 @@ def split_words(text: str) -> list[str]:
     if text.isascii():
         return _ASCII_WORDS.findall(text)
     decomposed = unicodedata.normalize("NFD", text)
-    if not _MARKS.search(decomposed):
-        return _WORDS.findall(decomposed)
-    return _WORDS.findall("".join(c for c in decomposed if unicodedata.category(c) != "Mn"))
+    marks = [c for c in set(decomposed) if not c.isascii() and unicodedata.category(c) == "Mn"]
+    return _WORDS.findall(decomposed.translate(dict.fromkeys(map(ord, marks))) if marks else decomposed)
 
 
 class _Known(dict[str, bytes]):
