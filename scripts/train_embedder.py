@@ -8,6 +8,7 @@ DATA is a folder of tables (see corpus.py). `train` and `measure` run inside the
 Stages: rows distilled from all-MiniLM-L6-v2 by model2vec (PCA to 256, SIF weights), then rotated onto the teacher's
 first 256 principal directions and trained until the unit sum of a sentence's rows points where the teacher's
 embedding of the sentence points. Everything is seeded; what is slow is kept in .training/.
+Where the CPU build of torch comes from is pip's own setting (PIP_EXTRA_INDEX_URL).
 """
 
 from __future__ import annotations

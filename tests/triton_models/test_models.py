@@ -35,6 +35,7 @@ def test_a_huge_text_is_refused(weights):
     ("parameters", "message"),
     [
         ({"family": "magic"}, "`family` is 'magic'; expected `static` or `huggingface`"),
+        ({"max_text_bytes": "lots"}, "`max_text_bytes` is 'lots'; expected a whole number"),
         ({"famly": "static"}, "unknown model parameter `famly`"),
     ],
 )

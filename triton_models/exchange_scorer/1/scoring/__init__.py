@@ -5,7 +5,8 @@ newer, relative imports: a server puts this package's parent on its path, a proc
 repository lies.
 """
 
-from .models import DEFAULTS, ExchangeScores, Models, open_models
+from .models import ExchangeScores, Models, open_models
+from .parameters import DEFAULTS
 from .stacking import Answer, run_stacked
 from .text import TextRefused
 

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
+from .parameters import whole_number
 from .reward import Read
 
 Run = Callable[[Sequence[Any]], NDArray[np.float32]]
@@ -72,12 +73,12 @@ class HuggingFaceRewarder:
         self._model = AutoModelForSequenceClassification.from_pretrained(source).eval()
         if self._model.config.pad_token_id is None:
             self._model.config.pad_token_id = self._tokenizer.pad_token_id
-        self._label = int(chosen["reward_label"])
+        self._label = whole_number(chosen, "reward_label")
         self._squash = chosen["reward_activation"] == "sigmoid"
         self.identity = f"{source}:{_fingerprint(self._model)}:{chosen['reward_activation']}"
         self._model.to(device)
-        self._device, self._max_tokens = device, int(chosen["max_tokens"])
-        self._rows = int(chosen["batch_rows"])
+        self._device, self._max_tokens = device, whole_number(chosen, "max_tokens")
+        self._rows = whole_number(chosen, "batch_rows")
 
     def reward(
         self,
@@ -134,7 +135,7 @@ def open_huggingface(
         )
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device {device} was asked for, but torch sees no GPU")
-    rows, max_tokens = int(chosen["batch_rows"]), int(chosen["max_tokens"])
+    rows, max_tokens = whole_number(chosen, "batch_rows"), whole_number(chosen, "max_tokens")
     embedder = HuggingFaceEmbedder(chosen["embedder_model"], device, max_tokens, rows)
     return embedder, HuggingFaceRewarder(chosen["reward_model"], device, chosen)
 

@@ -13,20 +13,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .parameters import DEFAULTS, whole_number
 from .reward import Read, Rewarder, load_reward
 from .static import load_reader, load_static
 from .text import check_sizes, read_text
-
-DEFAULTS = {
-    "family": "static",
-    "embedder_model": "",
-    "reward_model": "",
-    "reward_activation": "sigmoid",
-    "reward_label": "-1",
-    "max_tokens": "512",
-    "batch_rows": "32",
-    "max_text_bytes": str(16 * 1024 * 1024),
-}
 
 
 class Embedder(Protocol):
@@ -107,7 +97,7 @@ def open_models(parameters: Mapping[str, str], weights: Path, device: str = "cpu
     if unknown:
         raise ValueError(f"unknown model parameter `{unknown[0]}`; known: {', '.join(DEFAULTS)}")
     chosen = {**DEFAULTS, **parameters}
-    most_bytes = int(chosen["max_text_bytes"])
+    most_bytes = whole_number(chosen, "max_text_bytes")
     if chosen["family"] == "static":
         folder = Path(chosen["embedder_model"] or weights)
         embedder = load_static(folder, load_reader(folder))
