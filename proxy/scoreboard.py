@@ -27,6 +27,8 @@ DROP_REASONS = (
     "endpoint", "mirror_off", "not_routed", "opted_out", "sampled_out", "too_large", "queue_full", "crash",
 )  # fmt: skip
 WRITER_DROP_REASONS = ("bus_error", "internal")
+# Those among them that nobody asked for: the monitor is told, because what it then judges is not all there was.
+LOSSES = ("too_large", "queue_full", "crash", "bus_error", "internal")
 LEFT_PHASES = ("before_head", "before_body", "mid_stream")
 # Upper edges in seconds; the last bucket has none.
 LATENCY_EDGES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -105,6 +107,11 @@ class Counters:
     def dropped(self) -> int:
         """All exchanges that will never reach the bus."""
         return sum(self.under("dropped").values())
+
+    @property
+    def lost(self) -> int:
+        """Those of them that were to be mirrored."""
+        return sum(self[f"dropped.{reason}"] for reason in LOSSES)
 
     @property
     def pending(self) -> int:
@@ -218,11 +225,13 @@ def _write_retired(directory: Path, retired: _Retired) -> None:
 
 
 def _is_dead(path: Path) -> bool:
-    """Tell whether no process holds the board's lock."""
+    """Tell whether no process holds the board's lock; one that is still being made is alive."""
     with suppress(FileNotFoundError):
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            if not os.fstat(fd).st_size:
+                return False
         except BlockingIOError:
             return False
         finally:

@@ -22,14 +22,14 @@ from pathlib import Path
 import structlog
 from starlette.routing import Route
 
-from monitor.bus import BusError
 from monitor.bus.open import open_bus
 from monitor.contract.config import Config, split_address
 from proxy.http_server import QuietServer, make_server
 from proxy.log import set_up_logs
 from proxy.metrics import metrics_route
 from proxy.routing import arms, build_router
-from proxy.scoreboard import read_scoreboards, retire_dead
+from proxy.scoreboard import read_scoreboards
+from proxy.settling import EVERY_S, Settler, proxy_name
 from proxy.status import Surroundings, own_app, own_routes, shown_url
 from proxy.verdicts import VerdictBoard, VerdictPoller, stale_after
 from proxy.worker import FLUSH_S, WorkerSpec
@@ -43,7 +43,6 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 WELL_S = 10.0
 # So many workers in a row that end at once mean that none will ever run.
 HOPELESS = 5
-SETTLE_EVERY_S = 1.0
 
 
 class CannotListen(OSError):
@@ -104,6 +103,7 @@ class Parent:
         self._stopping = asyncio.Event()
         self._hopeless = False
         self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._settler = Settler(directory, proxy_name(salt), lambda: open_bus(config, busy_s=1.0), time.time)
         self._verdicts = VerdictBoard(arms(build_router(config)), stale_after(config))
 
     async def run(self, listener: socket.socket, admin: socket.socket) -> int:
@@ -123,7 +123,7 @@ class Parent:
         ]
         await asyncio.gather(*workers)
         settling.cancel()
-        await asyncio.to_thread(self._settle)
+        await asyncio.to_thread(self._settler.settle)
         await self._end_admin(admin_server, serving)
         await asyncio.to_thread(poller.stop)
         return 1 if self._hopeless else 0
@@ -217,29 +217,8 @@ class Parent:
 
     async def _settle_often(self) -> None:
         while True:
-            await asyncio.to_thread(self._settle)
-            await asyncio.sleep(SETTLE_EVERY_S)
-
-    def _settle(self) -> None:
-        """Fold the boards of dead workers; while the bus is away they wait."""
-        if not any(self._directory.glob("*.board")):
-            return
-        bus = None
-
-        def published_by(producer: str) -> int:
-            nonlocal bus
-            bus = bus or open_bus(self._config, busy_s=1.0)
-            return bus.published_by(producer)
-
-        try:
-            lost = retire_dead(self._directory, published_by)
-            if lost:
-                log.warning("exchanges were lost with a worker", n=lost)
-        except BusError as error:
-            log.warning("counts of dead workers wait for the bus", reason=str(error))
-        finally:
-            if bus is not None:
-                bus.close()
+            await asyncio.to_thread(self._settler.settle)
+            await asyncio.sleep(EVERY_S)
 
 
 def _address(listener: socket.socket) -> str:

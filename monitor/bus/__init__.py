@@ -33,6 +33,22 @@ class BusStats(NamedTuple):
     waiting_bytes: int
     # Epoch second of the oldest waiting batch; None when nothing waits.
     oldest_waiting: float | None
+    # Dropped by producers, as they report it: these never came here.
+    dropped: int = 0
+
+
+class Losses(NamedTuple):
+    """Exchanges that should have been scored, and those of them that never can be."""
+
+    # Published, or dropped by a producer that was to publish them.
+    offered: int
+    # Dropped, expired or damaged.
+    lost: int
+
+    @property
+    def share(self) -> float:
+        """The part that was lost, in [0, 1]."""
+        return self.lost / self.offered if self.offered else 0.0
 
 
 class BusError(RuntimeError):
@@ -51,6 +67,12 @@ class Bus(Protocol):
 
     def published_by(self, producer: str) -> int:
         """Count the exchanges that this producer has committed, ever."""
+
+    def report_dropped(self, producer: str, total: int, now: float) -> None:
+        """Note how many exchanges a producer has dropped, ever; what is new is lost in the minute of `now`."""
+
+    def losses(self, since: float) -> Losses:
+        """Count from the minute of `since` on; an exchange belongs to the minute in which its batch was committed."""
 
     def fetch(self, reader: str, limit: int, now: float, lease_s: float = 60.0) -> list[Batch]:
         """Lease the oldest free batches, about `limit` exchanges of them; a lapsed lease is free again."""

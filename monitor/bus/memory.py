@@ -7,10 +7,11 @@ for one process, and nothing of it survives that process.
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from monitor.bus import Batch, BusStats
+from monitor.bus import Batch, BusStats, Losses
 from monitor.contract import Exchange, Verdict, encode_exchanges
 
 
@@ -34,6 +35,12 @@ class MemoryBus:
         self._batches: dict[int, _Kept] = {}
         self._last_id = 0
         self._published: dict[str, int] = {}
+        # What producers have reported, and the sum of all increases.
+        self._reported: dict[str, int] = {}
+        self._dropped = 0
+        # By epoch minute.
+        self._offered: Counter[int] = Counter()
+        self._lost: Counter[int] = Counter()
         self._acknowledged = 0
         self._expired = 0
         self._verdicts: tuple[int, list[Verdict]] = (0, [])
@@ -45,11 +52,28 @@ class MemoryBus:
         self._last_id += 1
         self._batches[self._last_id] = _Kept(list(exchanges), len(encode_exchanges(exchanges)), now)
         self._published[producer] = self.published_by(producer) + len(exchanges)
+        self._offered[int(now // 60)] += len(exchanges)
         return self._last_id
 
     def published_by(self, producer: str) -> int:
         """Count the exchanges that this producer has published."""
         return self._published.get(producer, 0)
+
+    def report_dropped(self, producer: str, total: int, now: float) -> None:
+        """Note how many exchanges a producer has dropped, ever."""
+        new = max(0, total - self._reported.get(producer, 0))
+        self._reported[producer] = total
+        self._dropped += new
+        self._offered[int(now // 60)] += new
+        self._lost[int(now // 60)] += new
+
+    def losses(self, since: float) -> Losses:
+        """Count what was offered and lost from the minute of `since` on."""
+        offered, lost = (
+            sum(n for minute, n in counts.items() if minute >= since // 60)
+            for counts in (self._offered, self._lost)
+        )
+        return Losses(offered, lost)
 
     def fetch(self, reader: str, limit: int, now: float, lease_s: float = 60.0) -> list[Batch]:
         """Lease the oldest free batches, about `limit` exchanges of them (one batch at least)."""
@@ -89,7 +113,9 @@ class MemoryBus:
                 continue
             del self._batches[batch_id]
             excess -= batch.bytes
-            lost += 0 if batch.done else len(batch.exchanges)
+            if not batch.done:
+                lost += len(batch.exchanges)
+                self._lost[int(batch.created // 60)] += len(batch.exchanges)
         self._expired += lost
         return lost
 
@@ -123,6 +149,7 @@ class MemoryBus:
             waiting=sum(len(batch.exchanges) for batch in waiting),
             waiting_bytes=sum(batch.bytes for batch in waiting),
             oldest_waiting=min((batch.created for batch in waiting), default=None),
+            dropped=self._dropped,
         )
 
     def close(self) -> None:

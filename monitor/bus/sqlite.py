@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from monitor.bus import Batch, BusError, BusStats
-from monitor.bus.sqlite_file import open_file, translated
+from monitor.bus import Batch, BusError, BusStats, Losses
+from monitor.bus.sqlite_file import BusFile
+from monitor.bus.sqlite_minutes import forget, losses_since, note, report
 from monitor.bus.sqlite_rows import (
     ACKNOWLEDGED,
     DAMAGED,
@@ -38,7 +38,6 @@ from monitor.contract import (
     encode_exchanges,
     encode_verdicts,
 )
-from monitor.wal_file import writing
 
 
 class SqliteBus:
@@ -55,8 +54,8 @@ class SqliteBus:
         self._path = path
         self._retention_s = retention_s
         self._retention_bytes = retention_bytes
-        self._connection = open_file(path, busy_s)
-        self.identity = str(self._one("SELECT identity FROM bus_schema")[0])
+        self._file = BusFile(path, busy_s)
+        self.identity = str(self._file.one("SELECT identity FROM bus_schema")[0])
 
     def publish(self, producer: str, exchanges: Sequence[Exchange], now: float) -> int:
         """Commit a batch durably and return its id; make room for it first where the file is full.
@@ -67,34 +66,45 @@ class SqliteBus:
             raise ValueError("a batch needs at least one exchange")
         body = encode_exchanges(exchanges)
         n, size = len(exchanges), len(body)
-        with translated(self._path), writing(self._connection):
+        with self._file.writing() as connection:
             row = (producer, n, size, now, SCHEMA_VERSION)
-            batch_id = self._connection.execute(
+            batch_id = connection.execute(
                 "INSERT INTO batches (producer, n, bytes, created, encoding) VALUES (?, ?, ?, ?, ?)", row
             ).lastrowid
             assert batch_id is not None  # noqa: S101 - an INSERT always has one; for the type checker
-            self._connection.execute("INSERT INTO payloads VALUES (?, ?)", (batch_id, body))
-            self._connection.execute(
+            connection.execute("INSERT INTO payloads VALUES (?, ?)", (batch_id, body))
+            connection.execute(
                 "INSERT INTO producers VALUES (?, ?)"
                 " ON CONFLICT (producer) DO UPDATE SET published = published + excluded.published",
                 (producer, n),
             )
             change = Change(published=n, waiting=n, waiting_bytes=size, kept_bytes=size)
-            count(self._connection, change)
-            remove_beyond(self._connection, self._retention_bytes, now, keep=batch_id)
+            count(connection, change)
+            note(connection, now, offered=n)
+            remove_beyond(connection, self._retention_bytes, now, keep=batch_id)
         return batch_id
 
     def published_by(self, producer: str) -> int:
         """Count the exchanges that this producer has committed, ever."""
-        found = self._row("SELECT published FROM producers WHERE producer = ?", (producer,))
+        found = self._file.row("SELECT published FROM producers WHERE producer = ?", (producer,))
         return int(found[0]) if found else 0
+
+    def report_dropped(self, producer: str, total: int, now: float) -> None:
+        """Note how many exchanges a producer has dropped, ever; what is new is lost in the minute of `now`."""
+        with self._file.writing() as connection:
+            report(connection, producer, total, now)
+
+    def losses(self, since: float) -> Losses:
+        """Count what was offered and lost from the minute of `since` on."""
+        with self._file.reading() as connection:
+            return losses_since(connection, since)
 
     def fetch(self, reader: str, limit: int, now: float, lease_s: float = 60.0) -> list[Batch]:
         """Lease the oldest free batches, about `limit` exchanges of them (one batch at least)."""
-        if self._row(f"SELECT 1 {FREE} LIMIT 1", (now, SCHEMA_VERSION)) is None:
+        if self._file.row(f"SELECT 1 {FREE} LIMIT 1", (now, SCHEMA_VERSION)) is None:
             return []  # idle readers do not take the write lock
-        with translated(self._path), writing(self._connection):
-            leased = lease(self._connection, Lease(reader, now, now + lease_s), limit)
+        with self._file.writing() as connection:
+            leased = lease(connection, Lease(reader, now, now + lease_s), limit)
         return self._decode(leased)
 
     def _decode(self, leased: Sequence[tuple[int, bytes]]) -> list[Batch]:
@@ -105,20 +115,20 @@ class SqliteBus:
             except msgspec.DecodeError:
                 broken.append(batch_id)
         if broken:
-            with translated(self._path), writing(self._connection):
-                settle(self._connection, broken, DAMAGED)
+            with self._file.writing() as connection:
+                settle(connection, broken, DAMAGED)
         return batches
 
     def ack(self, batch_ids: Sequence[int]) -> None:
         """Declare batches done. Acknowledging twice is harmless."""
         if batch_ids:
-            with translated(self._path), writing(self._connection):
-                settle(self._connection, batch_ids, ACKNOWLEDGED)
+            with self._file.writing() as connection:
+                settle(connection, batch_ids, ACKNOWLEDGED)
 
     def release(self, reader: str) -> None:
         """Free what this reader has leased and not acknowledged."""
-        with translated(self._path), writing(self._connection):
-            self._connection.execute(
+        with self._file.writing() as connection:
+            connection.execute(
                 "UPDATE batches SET lease_until = 0 WHERE state = 0 AND reader = ? AND lease_until > 0",
                 (reader,),
             )
@@ -127,9 +137,10 @@ class SqliteBus:
         """Apply the retention in short transactions; return how many unread exchanges were lost to it."""
         lost, removed = 0, 1
         while removed:
-            with translated(self._path), writing(self._connection):
-                old, old_lost = remove_older(self._connection, now - self._retention_s, now)
-                big, big_lost = remove_beyond(self._connection, self._retention_bytes, now)
+            with self._file.writing() as connection:
+                old, old_lost = remove_older(connection, now - self._retention_s, now)
+                big, big_lost = remove_beyond(connection, self._retention_bytes, now)
+                forget(connection, now)
             removed, lost = old + big, lost + old_lost + big_lost
         return lost
 
@@ -137,10 +148,10 @@ class SqliteBus:
         """Read again what is still in the file of the batches committed in [since, until); leases nothing."""
         last = 0
         period = "SELECT id FROM batches WHERE id > ? AND created >= ? AND created < ? AND state != 2 ORDER BY id LIMIT 1"
-        while found := self._row(period, (last, since, until)):
+        while found := self._file.row(period, (last, since, until)):
             last = int(found[0])
-            with translated(self._path):
-                body = payload(self._connection, last)
+            with self._file.reading() as connection:
+                body = payload(connection, last)
             try:
                 yield decode_exchanges(body)
             except msgspec.DecodeError:
@@ -149,12 +160,12 @@ class SqliteBus:
     def put_verdicts(self, verdicts: Sequence[Verdict]) -> None:
         """Replace the published verdicts."""
         body = encode_verdicts(verdicts)
-        with translated(self._path), writing(self._connection):
-            self._connection.execute("UPDATE verdicts SET version = version + 1, payload = ?", (body,))
+        with self._file.writing() as connection:
+            connection.execute("UPDATE verdicts SET version = version + 1, payload = ?", (body,))
 
     def verdicts(self) -> tuple[int, list[Verdict]]:
         """Return the published verdicts and their version. Raises BusError where they cannot be read."""
-        version, body = self._one("SELECT version, payload FROM verdicts")
+        version, body = self._file.one("SELECT version, payload FROM verdicts")
         try:
             return int(version), decode_verdicts(body)
         except msgspec.DecodeError as error:
@@ -162,27 +173,16 @@ class SqliteBus:
 
     def verdict_version(self) -> int:
         """Return that version alone."""
-        return int(self._one("SELECT version FROM verdicts")[0])
+        return int(self._file.one("SELECT version FROM verdicts")[0])
 
     def stats(self) -> BusStats:
         """Collect the counters; the cost does not grow with the file."""
-        row = self._one(
+        row = self._file.one(
             "SELECT published, acknowledged, expired, damaged, waiting, waiting_bytes,"
-            " (SELECT min(created) FROM batches WHERE state = 0) FROM counters"
+            " (SELECT min(created) FROM batches WHERE state = 0), dropped FROM counters"
         )
         return BusStats(*row)
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
-
-    def _row(self, query: str, values: tuple[object, ...] = ()) -> tuple[Any, ...] | None:
-        with translated(self._path):
-            found: tuple[Any, ...] | None = self._connection.execute(query, values).fetchone()
-        return found
-
-    def _one(self, query: str) -> tuple[Any, ...]:
-        found = self._row(query)
-        if found is None:
-            raise BusError(f"{self._path}: a row that every bus file has is missing")
-        return found
+        self._file.close()

@@ -1,7 +1,8 @@
 """The file under the SQLite bus: its tables, its version, and SQLite's errors in the bus's words.
 
 Law of this file: no exchange and no verdict is known here. Two processes may create the file at the same moment;
-a file that is something else, or was made by a newer driftgate, is refused untouched.
+one of an older driftgate is brought up to date, step by step (a step that was released is never changed); a file
+that is something else, or was made by a newer driftgate, is refused untouched.
 """
 
 from __future__ import annotations
@@ -10,15 +11,15 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from monitor.bus import BusError
 from monitor.wal_file import open_wal, writing
 
-FILE_VERSION = 1
 # Pages of 8 KiB: a batch of 128 exchanges is about 25 of them, and a change of its row costs one.
 _PAGE_BYTES = 8192
 
-_SCHEMA = """
+_FIRST = """
 CREATE TABLE bus_schema (version INTEGER NOT NULL, identity TEXT NOT NULL);
 INSERT INTO bus_schema VALUES (1, lower(hex(randomblob(8))));
 CREATE TABLE batches (
@@ -52,6 +53,18 @@ CREATE TABLE verdicts (version INTEGER NOT NULL, payload BLOB NOT NULL);
 INSERT INTO verdicts VALUES (0, x'90');
 """
 
+_LOSSES = """
+CREATE TABLE minutes (minute INTEGER PRIMARY KEY, offered INTEGER NOT NULL, lost INTEGER NOT NULL);
+INSERT INTO minutes SELECT CAST(created / 60 AS INTEGER) AS minute, sum(n), 0 FROM batches GROUP BY minute;
+-- the total that a producer has reported last
+CREATE TABLE reports (producer TEXT PRIMARY KEY, dropped INTEGER NOT NULL) WITHOUT ROWID;
+ALTER TABLE counters ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0;
+UPDATE bus_schema SET version = 2;
+"""
+
+_STEPS = (_FIRST, _LOSSES)
+FILE_VERSION = len(_STEPS)
+
 
 def open_file(path: Path, busy_s: float) -> sqlite3.Connection:
     """Open the file, or create it. Raises BusError with one line on anything that prevents its use."""
@@ -67,27 +80,66 @@ def open_file(path: Path, busy_s: float) -> sqlite3.Connection:
     return connection
 
 
+class BusFile:
+    """An open bus file: queries and transactions, with errors in the bus's words."""
+
+    def __init__(self, path: Path, busy_s: float) -> None:
+        self._path = path
+        self._connection = open_file(path, busy_s)
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Hold the write lock; commit at the end, roll back on any error."""
+        with translated(self._path), writing(self._connection):
+            yield self._connection
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection for single queries."""
+        with translated(self._path):
+            yield self._connection
+
+    def row(self, query: str, values: tuple[object, ...] = ()) -> tuple[Any, ...] | None:
+        """Return the first row, or None."""
+        with translated(self._path):
+            found: tuple[Any, ...] | None = self._connection.execute(query, values).fetchone()
+        return found
+
+    def one(self, query: str) -> tuple[Any, ...]:
+        """Return the row that every bus file has."""
+        found = self.row(query)
+        if found is None:
+            raise BusError(f"{self._path}: a row that every bus file has is missing")
+        return found
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
 def _create_tables(connection: sqlite3.Connection, path: Path) -> None:
-    if _has_schema(connection, path):
+    if _version(connection, path) == FILE_VERSION:
         return
     with writing(connection):
-        if not _has_schema(connection, path):  # another process may have been faster
-            for statement in _SCHEMA.split(";\n"):
+        # Asked again: another process may have been faster.
+        for step in _STEPS[_version(connection, path) :]:
+            for statement in step.split(";\n"):
                 connection.execute(statement)
 
 
-def _has_schema(connection: sqlite3.Connection, path: Path) -> bool:
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    """Return how many steps this file has taken. Raises BusError for a file that is not ours to change."""
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if not tables:
-        return False
+        return 0
     if "bus_schema" not in tables:
         raise BusError(f"{path}: is a database of something else, not a bus file (bus.path)")
-    (version,) = connection.execute("SELECT version FROM bus_schema").fetchone()
+    version = int(connection.execute("SELECT version FROM bus_schema").fetchone()[0])
     if version > FILE_VERSION:
         raise BusError(
             f"{path}: was made by a newer driftgate (bus file version {version}, this one reads {FILE_VERSION})"
         )
-    return True
+    return version
 
 
 @contextmanager

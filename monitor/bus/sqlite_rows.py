@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from monitor.bus.sqlite_minutes import note
 from monitor.contract import SCHEMA_VERSION
 
 WAITING, ACKNOWLEDGED, DAMAGED = 0, 1, 2
@@ -46,6 +47,7 @@ class _Row(NamedTuple):
     state: int
     n: int
     bytes: int
+    created: float
 
 
 def count(connection: sqlite3.Connection, change: Change) -> None:
@@ -85,11 +87,13 @@ def settle(connection: sqlite3.Connection, batch_ids: Sequence[int], state: int)
     n = size = 0
     for batch_id in batch_ids:
         found = connection.execute(
-            "SELECT n, bytes FROM batches WHERE id = ? AND state = ?", (batch_id, WAITING)
+            "SELECT n, bytes, created FROM batches WHERE id = ? AND state = ?", (batch_id, WAITING)
         ).fetchone()
         if found:
             connection.execute("UPDATE batches SET state = ? WHERE id = ?", (state, batch_id))
             n, size = n + found[0], size + found[1]
+            if state == DAMAGED:
+                note(connection, found[2], lost=found[0])
     done = Change(acknowledged=n) if state == ACKNOWLEDGED else Change(damaged=n)
     count(connection, done._replace(waiting=-n, waiting_bytes=-size))
 
@@ -99,7 +103,7 @@ def remove_older(connection: sqlite3.Connection, cutoff: float, now: float) -> t
     rows = [
         _Row(*found)
         for found in connection.execute(
-            "SELECT id, state, n, bytes FROM batches WHERE state IN (0, 1, 2) AND created < ?"
+            "SELECT id, state, n, bytes, created FROM batches WHERE state IN (0, 1, 2) AND created < ?"
             " AND NOT (state = 0 AND lease_until > ?) LIMIT ?",
             (cutoff, now, _CHUNK),
         )
@@ -120,7 +124,7 @@ def remove_beyond(
         if excess <= 0 or len(rows) >= _CHUNK:
             break
         for found in connection.execute(
-            "SELECT id, state, n, bytes FROM batches WHERE state = ? AND lease_until * (state = 0) <= ?"
+            "SELECT id, state, n, bytes, created FROM batches WHERE state = ? AND lease_until * (state = 0) <= ?"
             " AND id != ? ORDER BY id LIMIT ?",
             (state, now, keep, _CHUNK - len(rows)),
         ):
@@ -140,6 +144,8 @@ def _remove(connection: sqlite3.Connection, rows: Sequence[_Row]) -> int:
     connection.executemany("DELETE FROM batches WHERE id = ?", ids)
     unread = [row for row in rows if row.state == WAITING]
     lost = sum(row.n for row in unread)
+    for row in unread:
+        note(connection, row.created, lost=row.n)
     count(
         connection,
         Change(

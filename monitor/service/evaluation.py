@@ -1,7 +1,7 @@
 """Evaluation: a verdict for every (route, arm), and their publication.
 
 Law of this file: never `ok` for want of knowledge. First what makes judging impossible (`blind`), then what is not
-there yet (`learning`), then the judge. One of several workers evaluates at a time. Verdicts are published when
+there yet (`learning`), then the judge, then what its window misses. One of several workers evaluates at a time. Verdicts are published when
 anything but their time has changed, and at the latest after `REPUBLISH_S`, so that the proxy can see they are fresh.
 The effect is measured on the last `window_hours`, or from where the evidence says the change began where that is later:
 what came before the change only dilutes it.
@@ -24,7 +24,7 @@ from monitor.findings import Findings
 from monitor.judge import blind_verdict, judge, learning_verdict
 from monitor.service.folding import CONTROL
 from monitor.service.health import Health
-from monitor.service.losses import Losses, with_losses
+from monitor.service.losses import with_losses
 from monitor.service.references import References, obstacle
 from monitor.store import Store
 from monitor.store.arms import Step
@@ -43,20 +43,14 @@ class Evaluator:
     bus: Bus
     references: References
     health: Health
-    _losses: Losses = field(init=False)
     _detectors: dict[str, Detector] = field(default_factory=dict)
     _published: list[Verdict] = field(default_factory=list)
     _published_at: float = 0.0
 
-    def __post_init__(self) -> None:
-        self._losses = Losses(self.config.detection.window_hours * 3600.0)
-
     def evaluate(self, now: float) -> list[Verdict]:
         """Return the verdicts now, of everyone seen and of every configured route; keep and publish them."""
-        stats = self.bus.stats()
-        lost = self._losses.note(stats.expired, now)
-        blind = self._why_all_are_blind(stats, now)
-        verdicts = [with_losses(self._verdict(key, now, blind), lost) for key in self._keys(now)]
+        blind = self._why_all_are_blind(self.bus.stats(), now)
+        verdicts = [self._verdict(key, now, blind) for key in self._keys(now)]
         for verdict in verdicts:
             self.store.verdicts.save(verdict)
         self._publish(verdicts, now)
@@ -99,10 +93,12 @@ class Evaluator:
         for since in _window_starts(findings, settings, until):
             window = self.store.arms.window(key, baseline.id, since, until)
             if window is not None and window.n >= settings.min_window:
-                return judge(baseline, window, findings, arm=key[1], settings=settings, now=now)
+                verdict = judge(baseline, window, findings, arm=key[1], settings=settings, now=now)
+                return with_losses(verdict, self.bus.losses(60.0 * since))
         n = {"baseline": baseline.size, "window": 0 if window is None else window.n}
         why = f"{n['window']} exchanges in the last {settings.window_hours:g} h, {settings.min_window} are needed"
-        return blind_verdict(*key, why=why, now=now, n=n, baseline=baseline.id)
+        few = blind_verdict(*key, why=why, now=now, n=n, baseline=baseline.id)
+        return with_losses(few, self.bus.losses(60.0 * since))
 
     def _detector(self, baseline: Baseline) -> Detector:
         if baseline.id not in self._detectors:

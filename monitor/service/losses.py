@@ -1,15 +1,15 @@
-"""Losses: exchanges that the bus's retention removed before anybody scored them, within the window that is judged.
+"""Losses: exchanges of a window that were never scored, because a producer dropped them or the bus lost them unread.
 
-Law of this file: pure but for what it has been told. A window that misses much of the traffic says nothing about it,
-because what is lost under load need not look like what is left; one that misses little says so.
+Law of this file: pure. A window that misses much of the traffic says nothing about it, because what is lost under load
+need not look like what is left; one that misses little says so. Whose exchanges they were is not known where they
+were dropped, so the share is that of the whole bus, for every route alike.
 """
 
 from __future__ import annotations
 
-from collections import deque
-
 import msgspec
 
+from monitor.bus import Losses
 from monitor.contract import Verdict
 from monitor.judge import blind_verdict
 
@@ -17,31 +17,15 @@ from monitor.judge import blind_verdict
 TOLERATED = 0.1
 
 
-class Losses:
-    """Remembers when exchanges were lost, for one window's length."""
-
-    def __init__(self, window_s: float) -> None:
-        self._window_s = window_s
-        self._seen: int | None = None
-        self._events: deque[tuple[float, int]] = deque()
-
-    def note(self, expired: int, now: float) -> int:
-        """Take in the bus's counter; return the exchanges lost within the last window (since the first call)."""
-        if self._seen is not None and expired > self._seen:
-            self._events.append((now, expired - self._seen))
-        self._seen = expired
-        while self._events and self._events[0][0] < now - self._window_s:
-            self._events.popleft()
-        return sum(n for _, n in self._events)
-
-
-def with_losses(verdict: Verdict, lost: int) -> Verdict:
-    """Return the verdict as it stands when so many exchanges are missing from its window."""
-    n = verdict.n.get("window", 0)
-    if not lost or verdict.progress is not None:
+def with_losses(verdict: Verdict, losses: Losses) -> Verdict:
+    """Return the verdict as it stands when so many of the exchanges offered in its window are missing."""
+    if not losses.lost:
         return verdict
-    said = f"{lost} exchanges of this window were lost on the bus before they were scored"
-    if lost > TOLERATED * (lost + n):
+    said = (
+        f"{losses.lost} of {losses.offered} exchanges of this window ({losses.share:.1%}) "
+        "were lost before they could be scored"
+    )
+    if losses.share > TOLERATED:
         key = (verdict.route, verdict.arm)
         return blind_verdict(*key, why=said, now=verdict.time, n=verdict.n, baseline=verdict.baseline)
     return msgspec.structs.replace(verdict, caveats=(*verdict.caveats, said))

@@ -51,6 +51,10 @@ def _exchange_metrics(status: Status) -> Iterator[Metric]:
     yield skipped
     for name in _BUS_COUNTERS:
         yield CounterMetricFamily(f"driftgate_bus_{name}", f"Exchanges {name} on the bus", status.bus[name])
+    help_text = "Exchanges that producers dropped and the monitor should have seen"
+    yield CounterMetricFamily("driftgate_bus_dropped", help_text, status.bus["dropped"])
+    help_text = "Part of the window's exchanges that were lost before they could be scored"
+    yield GaugeMetricFamily("driftgate_monitor_lost_ratio", help_text, status.losses.share)
     yield GaugeMetricFamily("driftgate_bus_waiting", "Exchanges waiting on the bus", status.bus["waiting"])
     yield GaugeMetricFamily("driftgate_bus_waiting_bytes", "Bytes of them", status.bus["waiting_bytes"])
 

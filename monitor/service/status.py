@@ -37,6 +37,15 @@ class Learning(msgspec.Struct, frozen=True):
     need: int
 
 
+class Missing(msgspec.Struct, frozen=True):
+    """Exchanges of the last `window_hours`: offered to the bus, and lost before they could be scored."""
+
+    window_hours: float
+    offered: int
+    lost: int
+    share: float
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """The whole of it. Times are epoch seconds, `lag_s` the age of the oldest exchange not yet in the sketches."""
 
@@ -51,6 +60,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     evaluation_s: float | None
     worked_at: float | None
     bus: dict[str, float | None]
+    losses: Missing
     lag_s: float
     counts: list[Counts]
     scored: int
@@ -91,6 +101,7 @@ class StatusReader:
                 evaluation_s=health.evaluation_s,
                 worked_at=health.worked_at,
                 bus=dict(stats._asdict()),
+                losses=self._missing(now),
                 lag_s=lag(stats, now),
                 counts=counts,
                 scored=sum(count.scored for count in counts),
@@ -103,6 +114,11 @@ class StatusReader:
                 baselines=[row._asdict() for row in self._store.baselines.listed()],
                 verdicts=self._bus.verdicts()[1],
             )
+
+    def _missing(self, now: float) -> Missing:
+        hours = self._config.detection.window_hours
+        losses = self._bus.losses(now - 3600.0 * hours)
+        return Missing(hours, losses.offered, losses.lost, losses.share)
 
     def verdicts(self, route: str | None = None) -> list[Verdict]:
         """Return the published verdicts, of one route or of all."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.bus import Bus
+from monitor.bus import Bus, Losses
 from monitor.bus.memory import MemoryBus
 from monitor.bus.sqlite import SqliteBus
 from monitor.contract import Exchange, Tier, Verdict
@@ -144,6 +144,30 @@ def test_a_past_period_can_be_read_again(bus: Bus):
     for now in (10.0, 20.0, 30.0):
         bus.ack([bus.publish("p", some(1, start=int(now)), now=now)])
     assert [[x.id for x in batch] for batch in bus.kept(10.0, 30.0)] == [["x10"], ["x20"]]
+
+
+def test_what_is_lost_is_counted_by_minute(bus: Bus):
+    """Dropped exchanges count in the minute of their report, expired ones in the minute they were published in."""
+    bus.publish("p", some(6), now=60.0)
+    bus.publish("p", some(3), now=130.0)
+    bus.report_dropped("proxy", 2, now=140.0)
+    assert bus.losses(120.0) == Losses(offered=5, lost=2)
+    assert bus.losses(0.0) == Losses(offered=11, lost=2)
+    assert bus.trim(now=1100.0) == 6
+    assert bus.losses(179.0) == Losses(offered=5, lost=2)
+    assert bus.losses(0.0) == Losses(offered=11, lost=8)
+    assert bus.losses(180.0) == Losses(offered=0, lost=0)
+    assert bus.losses(0.0).share == 8 / 11
+    assert bus.losses(180.0).share == 0.0
+
+
+def test_a_report_is_a_total(bus: Bus):
+    """Repeated or late it counts once; producers add up; one that begins anew is counted from there."""
+    for producer, total in (("a", 5), ("a", 5), ("b", 1), ("a", 7), ("a", 2), ("a", 3)):
+        bus.report_dropped(producer, total, now=60.0)
+    assert bus.stats().dropped == 9
+    assert bus.losses(60.0) == Losses(offered=9, lost=9)
+    assert bus.stats().published == 0
 
 
 def test_verdicts_are_replaced_and_versioned(bus: Bus):

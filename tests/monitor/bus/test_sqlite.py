@@ -127,6 +127,7 @@ def test_a_damaged_payload_is_set_aside(tmp_path: Path):
     assert [b.id for b in bus.fetch("r", 100, now=1e6)] == [ids[0]]
     stats = bus.stats()
     assert (stats.damaged, stats.waiting) == (6, 3)
+    assert bus.losses(0.0) == (9, 6)
     assert [len(batch) for batch in bus.kept(0.0, 1.0)] == [3]
     bus.close()
 
@@ -166,8 +167,42 @@ def test_a_file_of_a_newer_driftgate_is_refused(tmp_path: Path):
     with sqlite3.connect(path) as raw:
         raw.execute("UPDATE bus_schema SET version = 7")
     raw.close()
-    with pytest.raises(BusError, match=r"newer driftgate \(bus file version 7, this one reads 1\)"):
+    with pytest.raises(BusError, match=r"newer driftgate \(bus file version 7, this one reads 2\)"):
         SqliteBus(path)
+
+
+def test_a_file_of_an_older_driftgate_is_brought_up_to_date(tmp_path: Path):
+    """What waits in it is served as before and counts as offered; nothing is known to be lost."""
+    path = tmp_path / "bus.sqlite"
+    bus = SqliteBus(path)
+    for now in (30.0, 90.5, 119.0):
+        bus.publish("p", some(2), now=now)
+    bus.close()
+    with sqlite3.connect(path) as raw:
+        raw.executescript(
+            "DROP TABLE minutes; DROP TABLE reports; ALTER TABLE counters DROP COLUMN dropped;"
+            "UPDATE bus_schema SET version = 1;"
+        )
+    raw.close()
+    again = SqliteBus(path)
+    assert (again.losses(0.0), again.losses(60.0)) == ((6, 0), (4, 0))
+    again.publish("p", some(1), now=119.0)
+    again.report_dropped("proxy", 3, now=119.0)
+    assert again.losses(60.0) == (8, 3)
+    assert len(again.fetch("r", 100, now=200.0)) == 4
+    again.close()
+
+
+def test_minutes_that_no_window_reaches_are_forgotten(tmp_path: Path):
+    """The longest window that can be configured is 31 days; older minutes do not stay."""
+    bus = SqliteBus(tmp_path / "bus.sqlite")
+    day = 86400.0
+    for at in (0.0, 10.0 * day):
+        bus.report_dropped(f"p{at}", 1, now=at)
+    bus.trim(now=40.0 * day)
+    assert bus.losses(0.0) == (1, 1)
+    assert bus.stats().dropped == 2
+    bus.close()
 
 
 def test_what_is_no_bus_file_is_refused(tmp_path: Path):

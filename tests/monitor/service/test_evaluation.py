@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from monitor.bus.memory import MemoryBus
+from monitor.bus.sqlite import SqliteBus
 from monitor.contract import Tier
 from monitor.contract.config import BaselineConfig, Config, Detection, Route
 from monitor.edetector import Detector
@@ -119,7 +120,42 @@ def test_a_window_that_misses_much_is_blind(evaluator, baseline, traffic, scored
     assert bus.trim(NOW) == 100
     verdict = only(evaluator.evaluate(NOW))
     assert verdict.tier is Tier.BLIND
-    assert "100 exchanges of this window were lost" in verdict.headline
+    assert "100 of 100 exchanges of this window (100.0%) were lost" in verdict.headline
+
+
+def test_what_the_proxy_dropped_makes_blind_as_well(evaluator, baseline, traffic, scored, tmp_path):
+    """Mirror loss on a real bus: a caveat up to a tenth of the window, blind beyond, ok again once it has passed."""
+    store = evaluator.store
+    evaluator.bus = bus = SqliteBus(tmp_path / "bus.sqlite")
+    store.baselines.add(baseline, "test")
+    put(store, baseline, scored(traffic(180, seed=1, time=NOW)), 1)
+    bus.ack([bus.publish("p", traffic(180), now=NOW)])
+    bus.report_dropped("proxy", 20, now=NOW)
+    verdict = only(evaluator.evaluate(NOW))
+    assert verdict.tier is Tier.OK
+    assert any("20 of 200 exchanges" in caveat for caveat in verdict.caveats)
+    bus.report_dropped("proxy", 21, now=NOW)
+    verdict = only(evaluator.evaluate(NOW))
+    assert verdict.tier is Tier.BLIND
+    assert (
+        "21 of 201 exchanges of this window (10.4%) were lost before they could be scored" in verdict.headline
+    )
+    later = NOW + 3660.0
+    put(store, baseline, scored(traffic(200, seed=2, time=later)), 2)
+    assert only(evaluator.evaluate(later)).tier is Tier.OK
+    bus.close()
+
+
+def test_loss_says_more_than_few(evaluator, baseline, traffic, scored):
+    """Where few exchanges came because most were lost, the loss is the reason that is given."""
+    store, bus = evaluator.store, evaluator.bus
+    store.baselines.add(baseline, "test")
+    put(store, baseline, scored(traffic(20, seed=1, time=NOW)), 1)
+    bus.ack([bus.publish("p", traffic(20), now=NOW)])
+    bus.report_dropped("proxy", 80, now=NOW)
+    verdict = only(evaluator.evaluate(NOW))
+    assert verdict.tier is Tier.BLIND
+    assert "80 of 100 exchanges" in verdict.headline
 
 
 def test_a_baseline_of_another_scorer_is_blind(evaluator, store, baseline, traffic, scored):

@@ -18,10 +18,14 @@ def test_counters_by_arm_and_reason(store):
     store.ledger.commit(Work("b", [1], 1e9, {}, {}, [], counts), lambda: 1.0)
     registry = CollectorRegistry()
     health = Health(started_at=0.0, evaluation_s=0.01, faults=3)
-    registry.register(Metrics(StatusReader(Config(), store, MemoryBus(), health, lambda: 5.0)))
+    bus = MemoryBus()
+    bus.report_dropped("proxy", 4, now=1.0)
+    registry.register(Metrics(StatusReader(Config(), store, bus, health, lambda: 5.0)))
     key = {"route": "r", "arm": "control"}
     assert registry.get_sample_value("driftgate_monitor_scored_total", key) == 7
     assert registry.get_sample_value("driftgate_monitor_skipped_total", {**key, "reason": "error"}) == 2
     assert registry.get_sample_value("driftgate_monitor_faults_total") == 3
     assert registry.get_sample_value("driftgate_monitor_evaluation_seconds") == 0.01
     assert registry.get_sample_value("driftgate_monitor_lag_seconds") == 0
+    assert registry.get_sample_value("driftgate_bus_dropped_total") == 4
+    assert registry.get_sample_value("driftgate_monitor_lost_ratio") == 1

@@ -51,6 +51,14 @@ def test_status_says_everything(reader, store):
     assert len(status.verdicts) == 2
 
 
+def test_status_shows_what_the_window_misses(reader, bus):
+    """Beside all that was ever dropped, the losses of the window that is judged."""
+    bus.report_dropped("proxy", 1, now=95.0)
+    status = reader.status()
+    assert (status.bus["dropped"], status.losses.offered, status.losses.lost) == (1, 5, 1)
+    assert (status.losses.share, status.losses.window_hours) == (0.2, 1.0)
+
+
 def test_verdicts_of_one_route(reader):
     """A route's verdicts are its own."""
     assert [v.route for v in reader.verdicts("other")] == ["other"]
