@@ -5,6 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 export UV_CACHE_DIR ?= $(CURDIR)/.venv/uv-cache
 export UV_LINK_MODE ?= hardlink
+# Trust what the machine trusts, as pip does: companies have certificates of their own.
+export UV_SYSTEM_CERTS ?= 1
 UV := $(BIN)/uv
 
 .PHONY: install demo test bench check lint types format lock clean
