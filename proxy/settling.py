@@ -2,7 +2,7 @@
 
 Law: it runs in the parent, beside nobody's traffic, because only the parent sees what all workers have counted, the
 killed ones included. It reports a total, so that a report that is repeated or late counts once. While the bus is away
-nothing is changed: boards and reports wait for it.
+or the disk is full nothing is changed: boards and reports wait.
 """
 
 from __future__ import annotations
@@ -42,15 +42,19 @@ class Settler:
         self._bus: Bus | None = None
         # What the bus has been told. After a start it is told again.
         self._reported = 0
+        self._away = False
 
     def settle(self) -> None:
-        """Do both; what the bus does not allow now is left for the next time."""
+        """Do both; what bus and disk do not allow now is left for the next time."""
         with self._turn:
             try:
                 self._retire()
                 self._report()
-            except BusError as error:
-                log.warning("counts of dead workers and of losses wait for the bus", reason=str(error))
+                self._away = False
+            except (BusError, OSError) as error:
+                if not self._away:
+                    log.warning("counts of dead workers and of losses wait", reason=str(error))
+                self._away = True
             finally:
                 self._leave_bus()
 

@@ -95,9 +95,7 @@ def audit(sent: Sent, received_before: int, after: Counts) -> tuple[Line, ...]:
             "received by the proxy = sent",
             proxy.received - received_before,
             sent.requests,
-            ""
-            if proxy.received - received_before <= sent.requests
-            else "other clients used the proxy meanwhile",
+            _difference(sent.requests - (proxy.received - received_before)),
         ),
         Line(
             "received = mirrored + dropped + pending",
@@ -112,6 +110,12 @@ def audit(sent: Sent, received_before: int, after: Counts) -> tuple[Line, ...]:
             _terms(monitor.parts),
         ),
     )
+
+
+def _difference(missing: int) -> str:
+    if missing > 0:
+        return f"{missing} failed before the proxy took them in"
+    return "other clients used the proxy meanwhile" if missing else ""
 
 
 def _terms(counts: Mapping[str, int]) -> str:

@@ -113,6 +113,19 @@ def test_what_dies_with_a_worker_is_lost_too(tmp_path: Path, bus: SqliteBus, set
     assert bus.losses(60.0) == Losses(offered=7, lost=7)
 
 
+def test_a_full_disk_is_no_reason_to_end(tmp_path: Path, bus: SqliteBus, settler: Settler) -> None:
+    """Where the folded counts cannot be written, the boards stay; they are settled when there is room again."""
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "proxy")], check=False)
+    assert killed.returncode == -9
+    in_the_way = tmp_path / "proxy" / "retired.json.new"
+    in_the_way.mkdir()
+    settler.settle()
+    assert bus.stats().dropped == 0
+    in_the_way.rmdir()
+    settler.settle()
+    assert bus.stats().dropped == 7
+
+
 def test_a_board_that_is_being_made_is_nobodys_corpse(tmp_path: Path, settler: Settler) -> None:
     """A worker opens its board before it holds the lock: the file must not be taken away in between."""
     board = tmp_path / "proxy" / "new.board"

@@ -94,3 +94,19 @@ def test_a_status_without_counts_is_named():
         ValueError, match=r"/-/status does not hold the counts: Object missing required field `mirror`"
     ):
         read_counts(b"{}", b"{}")
+
+
+@pytest.mark.parametrize(
+    ("received", "said"),
+    [
+        (110, ""),
+        (111, "other clients used the proxy meanwhile"),
+        (106, "4 failed before the proxy took them in"),
+    ],
+)
+def test_what_the_proxy_took_in_is_explained(received: int, said: str):
+    """Fewer than were sent failed on their way; more are somebody else's."""
+    counts = read_counts(
+        json.dumps(changed(PROXY, "mirror.received", received)).encode(), json.dumps(MONITOR).encode()
+    )
+    assert audit(SENT, 10, counts)[1].detail == said
