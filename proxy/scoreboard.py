@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -52,6 +53,8 @@ SLOTS: tuple[str, ...] = (
 )
 INDEX: Mapping[str, int] = {name: i for i, name in enumerate(SLOTS)}
 _SIZE = 8 * len(SLOTS)
+# A board that is still empty after so long was left by a worker that died, or had no room, while it was made.
+_BEING_MADE_S = 5.0
 
 
 class Scoreboard:
@@ -230,7 +233,8 @@ def _is_dead(path: Path) -> bool:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            if not os.fstat(fd).st_size:
+            board = os.fstat(fd)
+            if not board.st_size and time.time() - board.st_mtime < _BEING_MADE_S:
                 return False
         except BlockingIOError:
             return False

@@ -127,12 +127,15 @@ def test_a_full_disk_is_no_reason_to_end(tmp_path: Path, bus: SqliteBus, settler
 
 
 def test_a_board_that_is_being_made_is_nobodys_corpse(tmp_path: Path, settler: Settler) -> None:
-    """A worker opens its board before it holds the lock: the file must not be taken away in between."""
+    """A worker opens its board before it holds the lock: not to be taken away before it is old."""
     board = tmp_path / "proxy" / "new.board"
     board.parent.mkdir()
     board.touch()
     settler.settle()
     assert board.exists()
+    os.utime(board, (1.0, 1.0))
+    settler.settle()
+    assert not board.exists()
 
 
 def test_an_installation_keeps_its_name(tmp_path: Path) -> None:
