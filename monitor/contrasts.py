@@ -55,7 +55,7 @@ def behaviour_statistics(
     style, axes = standardise(features.response_style[rows]), principal(pooled.response[rows])
     cut = thresholds(features.response_style[rows])
     reward = standardise(np.nan_to_num(pooled.reward[rows].astype(np.float64))[:, None])
-    free = residual_maker(pooled, features, rows)
+    free = residual_maker(pooled, features, rows, linear=0.2 if unconditional else 2.0)
     style_left, cut_left = standardise(free @ style), standardise(free @ cut)
     axes_left, reward_left = standardise(free @ axes), standardise(free @ reward)
     blocks = [
@@ -90,10 +90,11 @@ def service_statistics(features: Features, rows: Rows) -> list[Block]:
     return [Block(np.hstack([standardise(flags), times]), peak=True)]
 
 
-def residual_maker(pooled: Scored, features: Features, rows: Rows) -> Floats:
+def residual_maker(pooled: Scored, features: Features, rows: Rows, linear: float) -> Floats:
     """Return the (n, n) matrix that frees columns of what prompts explain: kernel ridge at unit penalty.
 
-    The kernel is a Gaussian and a linear one on the prompts' axes and style, and one for equal prompts.
+    The kernel is a Gaussian and a linear one on the prompts' axes and style, and one for equal prompts. Where the
+    prompts of both sides differ, `linear` must be large: what is left of a prompt's influence looks like a change.
     """
     x = np.hstack([principal(pooled.prompt[rows]), standardise(features.prompt_style[rows])])
     squared = (x**2).sum(axis=1)
@@ -101,7 +102,7 @@ def residual_maker(pooled: Scored, features: Features, rows: Rows) -> Floats:
     distance = np.maximum(squared[:, None] + squared[None, :] - 2 * product, 0.0)
     width = float(np.median(distance[distance > 0])) if (distance > 0).any() else 1.0
     same = same_prompt([pooled.exchanges[row].prompt for row in rows])
-    kernel = 0.5 * np.exp(-distance / width) + 0.2 * product / x.shape[1] + same
+    kernel = 0.5 * np.exp(-distance / width) + linear * product / x.shape[1] + same
     identity = np.eye(len(rows))
     maker: Floats = np.linalg.solve(kernel + identity, identity - 1.0 / len(rows))
     return maker

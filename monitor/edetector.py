@@ -153,8 +153,12 @@ class Detector:
         )
 
     def since(self, evidence: Evidence) -> float:
-        """Return when the process that contributes most began to rise (epoch s)."""
-        return float(evidence.onset[int(np.argmax(evidence.log_wealth + self._log_weight))])
+        """Return when the processes that contribute most began to rise (epoch s).
+
+        Of those about equally rich, the one that began last: small stakes hover above zero even without change.
+        """
+        part = evidence.log_wealth + self._log_weight
+        return float(evidence.onset[part >= part.max() - 1.0].max())
 
 
 # (family, names, field of sums, count of exchanges in them, key of the overdispersion)
