@@ -85,9 +85,9 @@ def compared(scorer: LocalScorer, before: Rows, after: Rows) -> Verdict:
 
 @pytest.fixture(scope="module")
 def two_models(scenarios: Any) -> tuple[Rows, Rows]:
-    """Give a strong model's and a weaker model's answers to 400 equal prompts."""
+    """Give a strong model's and a weaker model's answers to 300 equal prompts."""
     strong, weak = sides(scenarios, "ae-gpt4-0314-to-gpt35-0301")
-    return strong[:400], weak[:400]
+    return strong[:300], weak[:300]
 
 
 def test_a_weaker_model_is_critical(scorer: LocalScorer, two_models: tuple[Rows, Rows]):
@@ -107,7 +107,7 @@ def test_the_way_back_is_an_improvement(scorer: LocalScorer, two_models: tuple[R
 def test_the_same_model_stays_ok(scorer: LocalScorer, scenarios: Any, name: str):
     """Two halves of one model's answers do not drift."""
     before, after = sides(scenarios, name)
-    found = compared(scorer, before[:400], after[:400])
+    found = compared(scorer, before[:250], after[:250])
     assert (found.tier, found.drifted, found.cause) == (Tier.OK, False, Cause.NONE)
 
 
