@@ -15,7 +15,7 @@ class ProxyApp:
 
     def __init__(self, forwarder: Forwarder, view: Surroundings) -> None:
         self._forward = forwarder
-        self._own = own_app(own_routes(view))
+        self._own = own_app(own_routes(view), view.config.admin.token)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""

@@ -58,7 +58,7 @@ class ProxyCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric family."""
-        total, workers = read_scoreboards(self._view.directory)
+        total, workers, _ = read_scoreboards(self._view.directory)
         yield from _counters(total)
         yield from _histograms(total)
         yield from self._gauges(total, workers)

@@ -65,8 +65,9 @@ class Scoreboard:
         self.producer = producer
         self._fd = os.open(directory / f"{producer}.board", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._fd, fcntl.LOCK_EX)
-        os.ftruncate(self._fd, _SIZE)
-        self._map = mmap.mmap(self._fd, _SIZE)
+        # False while the disk is full: then the counters live in this process and `copy` writes them when it can.
+        self.mapped = _reserve(self._fd)
+        self._map = mmap.mmap(self._fd if self.mapped else -1, _SIZE)
         self.slots = memoryview(self._map).cast("Q")
 
     def add(self, name: str, amount: int = 1) -> None:
@@ -77,15 +78,32 @@ class Scoreboard:
         """Set a gauge."""
         self.slots[INDEX[name]] = value
 
+    def copy(self) -> None:
+        """Write the counters to the file where it could not be mapped; called once a second."""
+        if not self.mapped:
+            with suppress(OSError):
+                os.pwrite(self._fd, self._map[:], 0)
+
     def counters(self) -> Counters:
         """Read all counters."""
         return Counters(dict(zip(SLOTS, self.slots, strict=True)))
 
     def close(self) -> None:
         """Unmap the file and release its lock; from now on others see this worker as gone."""
+        self.copy()
         self.slots.release()
         self._map.close()
         os.close(self._fd)
+
+
+def _reserve(fd: int) -> bool:
+    """Give the file its whole size on the disk; touching a mapped page that the disk has no room for is SIGBUS."""
+    if os.fstat(fd).st_size == _SIZE:
+        return True
+    try:
+        return os.pwrite(fd, bytes(_SIZE), 0) == _SIZE
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,17 +180,23 @@ def _read_board(path: Path) -> Counters:
 
 
 class Tally(NamedTuple):
-    """What the scoreboards say together, and how many workers are counting now."""
+    """What the scoreboards say together, how many workers live, and how many of those have no room to be counted."""
 
     total: Counters
     workers: int
+    uncounted: int
+
+    @property
+    def accepting(self) -> bool:
+        """Whether a worker takes requests; one that cannot say so is taken to."""
+        return self.total["started"] > 0 or self.uncounted > 0
 
 
 def read_scoreboards(directory: Path) -> Tally:
     """Sum the boards of all workers, living and dead."""
     with _locked(directory, fcntl.LOCK_SH):
         retired = _read_retired(directory)
-        total, living = Counters(retired.counters), 0
+        total, living, uncounted = Counters(retired.counters), 0, 0
         for path in directory.glob("*.board"):
             if path.stem in retired.names:
                 continue
@@ -181,8 +205,9 @@ def read_scoreboards(directory: Path) -> Tally:
                 counters = _without_gauges(counters)
             else:
                 living += 1
+                uncounted += counters is NOTHING
             total = total.plus(counters)
-        return Tally(total, living)
+        return Tally(total, living, uncounted)
 
 
 def settle(counters: Counters, published: int) -> Counters:

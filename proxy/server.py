@@ -113,7 +113,7 @@ class Parent:
             loop.add_signal_handler(number, self._stop)
         poller = VerdictPoller(self._verdicts, lambda: open_bus(self._config))
         poller.start()
-        admin_server = make_server(own_app(self._admin_routes()), 1.0)
+        admin_server = make_server(own_app(self._admin_routes(), self._config.admin.token), 1.0)
         settling = asyncio.create_task(self._settle_often(), name="settle")
         serving = asyncio.create_task(admin_server.serve(sockets=[admin]), name="admin")
         self._announce(listener, admin)
@@ -149,7 +149,7 @@ class Parent:
         return [*own_routes(view), metrics_route(view)]
 
     def _accepting(self) -> bool:
-        return not self._stopping.is_set() and read_scoreboards(self._directory).total["started"] > 0
+        return not self._stopping.is_set() and read_scoreboards(self._directory).accepting
 
     def _stop(self) -> None:
         """Let the workers drain; asked twice, let them hurry."""

@@ -2,10 +2,12 @@
 
 Law: nothing here is told anything; it reads scoreboards, verdicts and configuration. Readiness means that requests
 are accepted, and depends on nothing else. Secrets never appear: of an upstream, its URL without user information.
+With `admin.token` everything but the probes needs it, on the clients' listener as well: verdicts quote prompts.
 """
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from monitor.contract.config import Config
+from monitor.contract.config import Config, Secret
 from proxy.faults import error_body, fault_answer
 from proxy.scoreboard import Counters, read_scoreboards
 from proxy.verdicts import VerdictBoard
@@ -37,7 +41,7 @@ class Surroundings(msgspec.Struct, frozen=True):
 def status_document(view: Surroundings) -> dict[str, Any]:
     """Collect `/-/status`."""
     config = view.config
-    total, workers = read_scoreboards(view.directory)
+    total, workers, _ = read_scoreboards(view.directory)
     return {
         "version": view.version,
         "accepting": view.accepting(),
@@ -94,6 +98,29 @@ def shown_url(url: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
 
 
+# Probes carry no token, and a readiness that needs one is none.
+_OPEN = frozenset({"/-/livez", "/-/readyz"})
+
+
+class TokenGuard:
+    """An application that needs `Authorization: Bearer <admin.token>`, where one is configured."""
+
+    def __init__(self, app: ASGIApp, token: Secret | None) -> None:
+        self._app = app
+        self._expected = None if token is None else f"Bearer {token.reveal()}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what carries the token; compared in constant time."""
+        given = Headers(scope=scope).get("authorization", "").encode("latin-1")
+        is_open = self._expected is None or scope["path"] in _OPEN
+        if is_open or hmac.compare_digest(given, self._expected or b""):
+            await self._app(scope, receive, send)
+            return
+        body = error_body("This needs admin.token.", "invalid_request_error", "token_needed")
+        headers = {"www-authenticate": "Bearer"}
+        await Response(body, 401, headers, "application/json")(scope, receive, send)
+
+
 def own_routes(view: Surroundings) -> list[Route]:
     """List the routes under `/-/`."""
 
@@ -129,9 +156,11 @@ def own_routes(view: Surroundings) -> list[Route]:
     ]
 
 
-def own_app(routes: list[Route]) -> Starlette:
+def own_app(routes: list[Route], token: Secret | None = None) -> ASGIApp:
     """Make the application that answers our own paths; whatever else is asked of it is 404 or 405."""
-    return Starlette(routes=routes, exception_handlers={404: _not_found, 405: _not_allowed})
+    return TokenGuard(
+        Starlette(routes=routes, exception_handlers={404: _not_found, 405: _not_allowed}), token
+    )
 
 
 def _json(document: object) -> Response:

@@ -65,6 +65,10 @@ class Worker:
         config = spec.config
         self.spec = spec
         self.board = Scoreboard(spec.directory, spec.producer)
+        if not self.board.mapped:
+            log.error(
+                "no room for counters in state_dir, a kill would lose them", directory=str(spec.directory)
+            )
         clock = Clock()
         router = build_router(config)
         self.mirror = Mirror(config.mirror, self.board, spec.salt, clock)
@@ -125,6 +129,7 @@ class Worker:
             self.verdicts.refresh(time.time())
             self.board.put("queue_exchanges", len(self.mirror.queue))
             self.board.put("queue_bytes", max(0, self.mirror.budget.used))
+            self.board.copy()
             await asyncio.sleep(1.0)
 
 

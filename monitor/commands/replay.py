@@ -99,7 +99,10 @@ def _counts(config: Config) -> Counts:
     """Ask proxy and monitor for their counts. Raises CommandFault."""
     from monitor.traffic.audit import read_counts
 
-    bodies = [get(f"http://{listen}/-/status") for listen in (config.admin.listen, config.monitor.listen)]
+    bodies = [
+        get(f"http://{config.admin.listen}/-/status", config.admin.token),
+        get(f"http://{config.monitor.listen}/-/status"),
+    ]
     try:
         return read_counts(*bodies)
     except ValueError as error:

@@ -13,7 +13,7 @@ from monitor.commands.document import print_document
 from monitor.commands.http import UNREACHABLE, get
 from monitor.contract import Tier, Verdict
 from monitor.contract.command import CommandFault, Settings, with_flags
-from monitor.contract.config import ConfigError
+from monitor.contract.config import ConfigError, Secret
 
 EXIT_STATUS = {
     Tier.OK: 0,
@@ -63,7 +63,7 @@ def status(
     except ConfigError as error:
         raise CommandFault(str(error), UNREACHABLE) from None
     asked = [url] if url else [f"http://{config.admin.listen}", f"http://{config.monitor.listen}"]
-    source, verdicts = _first_answer(asked)
+    source, verdicts = _first_answer(asked, config.admin.token)
     tier = worst(verdicts)
     if as_json:
         print_document({"tier": tier, "source": source, "verdicts": verdicts})
@@ -72,13 +72,13 @@ def status(
     return EXIT_STATUS[tier]
 
 
-def _first_answer(urls: list[str]) -> tuple[str, list[Verdict]]:
+def _first_answer(urls: list[str], token: Secret | None) -> tuple[str, list[Verdict]]:
     """Ask one address after the other. Raises CommandFault when none answers."""
     faults = []
     for url in urls:
         source = url if urlsplit(url).path.strip("/") else f"{url.rstrip('/')}/-/drift"
         try:
-            return source, msgspec.json.decode(get(source), type=_Answer).verdicts
+            return source, msgspec.json.decode(get(source, token), type=_Answer).verdicts
         except CommandFault as fault:
             faults.append(str(fault))
         except msgspec.MsgspecError as error:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -78,3 +81,29 @@ def test_settling_adds_up() -> None:
     settled = settle(Counters({"received": 9, "mirrored": 5, "dropped.queue_full": 1, "started": 1}), 4)
     assert (settled["mirrored"], settled["dropped.crash"], settled.pending) == (5, 3, 0)
     assert (settled["ended"], settled["started"]) == (9, 0)
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Let no file of this process grow, which is what a full disk does to it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_costs_counts_not_the_worker(tmp_path: Path) -> None:
+    """Without room the counters stay in memory, the worker is taken to serve, and the file gets them later."""
+    with full_disk():
+        board = Scoreboard(tmp_path, "a")
+        board.add("received", 3)
+        board.copy()
+    tally = read_scoreboards(tmp_path)
+    assert (board.mapped, tally.workers, tally.uncounted, tally.accepting) == (False, 1, 1, True)
+    assert tally.total["received"] == 0
+    board.copy()
+    tally = read_scoreboards(tmp_path)
+    assert (tally.total["received"], tally.uncounted, tally.accepting) == (3, 0, False)
+    board.close()

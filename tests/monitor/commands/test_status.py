@@ -149,3 +149,30 @@ def test_nobody_there_is_status_3(capsys: pytest.CaptureFixture[str]):
     assert "does not answer (Not Found)" in lines[0]
     assert "does not answer" in lines[1]
     assert len(lines) == 2
+
+
+def test_the_configured_token_is_sent(tmp_path, monkeypatch):
+    """An admin listener that asks for its token gets it."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.headers["authorization"])
+            body = msgspec.json.encode({"verdicts": [verdict(Tier.OK)]})
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setenv("ADMIN_TOKEN", "sesame")
+    file = tmp_path / "driftgate.yaml"
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        file.write_text(f"admin: {{listen: '127.0.0.1:{server.server_port}', token: env:ADMIN_TOKEN}}")
+        assert run_app(build_app(), ["status", "--config", str(file), "--json"]) == 0
+        thread.join()
+    assert asked == ["Bearer sesame"]
