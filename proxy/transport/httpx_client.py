@@ -6,6 +6,8 @@ through httpcore's `target` extension.
 
 from __future__ import annotations
 
+import socket
+import ssl
 from collections.abc import AsyncIterator
 
 import httpx
@@ -113,8 +115,23 @@ _FAULT_OF: tuple[tuple[type[BaseException], str], ...] = (
 )
 
 
+# What httpx calls a failed connection, told apart by what it was caused by.
+_CAUSES: tuple[tuple[type[BaseException], str], ...] = (
+    (socket.gaierror, "upstream_unresolved"),
+    (ssl.SSLError, "upstream_tls"),
+)
+
+
+def _caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
 def _translate(error: BaseException) -> UpstreamFault:
     code = next((code for kind, code in _FAULT_OF if isinstance(error, kind)), "upstream_reset")
+    if code == "upstream_refused":
+        code = next((named for kind, named in _CAUSES if _caused_by(error, kind)), code)
     # httpcore reports a connection closed without an answer as a protocol error too.
     if code == "upstream_garbage" and "disconnected" in str(error):
         code = "upstream_reset"
