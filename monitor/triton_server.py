@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import BinaryIO
 
 import structlog
 
@@ -41,6 +42,9 @@ _PR_SET_PDEATHSIG = 1
 _STUB = b"triton_python_backend_stub"
 # What Triton logs about a model that does not load, the reason last.
 _NOT_LOADED = re.compile(r"failed to load '(?P<model>[^']+)'[^:]*: (?P<reason>.+)")
+_NOT_READ = re.compile(r"Poll failed for model directory '(?P<model>[^']+)': (?P<reason>.+)")
+# Where the Python backend's stack begins, as written in the log; the log itself is named for those who want it.
+_STACK = "\\n\\nAt:"
 
 log = structlog.get_logger("driftgate.triton")
 
@@ -51,8 +55,7 @@ class TritonServer:
     def __init__(self, plan: Plan) -> None:
         """Start it. Raises TritonFault when it cannot even be started."""
         self.plan = plan
-        _prepare(plan)
-        with plan.log.open("wb") as output:
+        with _output(plan) as output:
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - the command is ours
                     plan.command,
@@ -107,8 +110,8 @@ class TritonServer:
 
 def explain_exit(output: str, status: int, plan: Plan) -> str:
     """Say in one line why the server ended before it was ready."""
-    if found := _NOT_LOADED.search(output):
-        reason = found["reason"].strip().strip('"')
+    if found := _NOT_LOADED.search(output) or _NOT_READ.search(output):
+        reason = found["reason"].partition(_STACK)[0].strip().strip('"')
         return (
             f"model repository {plan.repository} does not load: {found['model']}: {reason}; log: {plan.log}"
         )
@@ -162,6 +165,15 @@ def run_triton(config: Config) -> int:
     if not stopping:
         log.error("triton ended", status=status, log=str(server.plan.log))
     return 0 if stopping else 1
+
+
+def _output(plan: Plan) -> BinaryIO:
+    """Prepare the server's folder and open its log. Raises TritonFault."""
+    try:
+        _prepare(plan)
+        return plan.log.open("wb")
+    except OSError as error:
+        raise TritonFault(f"state_dir {str(plan.log.parent)!r}: {error.strerror}") from None
 
 
 def _prepare(plan: Plan) -> None:

@@ -23,6 +23,10 @@ from monitor.scorer import Scores
 _PARAMETER = re.compile(r'key:\s*"(\w+)"[\s,;]*value:?\s*\{\s*string_value:\s*"([^"]*)"')
 
 
+# What the repository's `scoring` package must offer.
+_NEEDED = ("open_models", "run_stacked")
+
+
 class RepositoryFault(ValueError):
     """The model repository cannot be used; the message is one line that names it and what is wrong."""
 
@@ -77,7 +81,11 @@ def read_parameters(config: Path) -> dict[str, str]:
     except UnicodeDecodeError:
         raise RepositoryFault(f"{config}: is not a model configuration (not UTF-8 text)") from None
     found = _PARAMETER.findall(re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE))
-    return {key: value for key, value in found if key.islower()}
+    parameters = {key: value for key, value in found if key.islower()}
+    if "family" not in parameters:
+        # Triton refuses what is no protobuf text; without this the defaults would score in its place.
+        raise RepositoryFault(f"{config}: sets no model parameter `family`; is this a model configuration?")
+    return parameters
 
 
 def _load_package(repository: Path) -> Any:
@@ -93,5 +101,16 @@ def _load_package(repository: Path) -> Any:
         raise RepositoryFault(f"model repository {repository}: {folder} is missing")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # code of the repository's owner: whatever it raises, it does not load
+        for loaded in [each for each in sys.modules if each == name or each.startswith(f"{name}.")]:
+            del sys.modules[loaded]
+        raise RepositoryFault(f"model repository {repository}: {_in_one_line(error)}") from error
+    if not all(hasattr(module, needed) for needed in _NEEDED):
+        raise RepositoryFault(f"model repository {repository}: {folder} has no {' or no '.join(_NEEDED)}")
     return module
+
+
+def _in_one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

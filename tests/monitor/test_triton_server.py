@@ -86,5 +86,19 @@ def test_the_reason_is_found_in_the_log():
     made = Plan((), {}, {}, "", Ports(1, 2, 3), Path("/models"), Path("/state/triton.log"))
     output = "I1 starting\nE1 model.cc:1] \"failed to load 'reward' version 1: Internal: ValueError: bad\"\n"
     assert "/models does not load: reward: Internal: ValueError: bad" in explain_exit(output, 1, made)
+    stack = output.replace("bad", "bad\\n\\nAt:\\n  /models/reward/1/model.py(3): initialize\\n")
+    assert explain_exit(stack, 1, made).endswith("ValueError: bad; log: /state/triton.log")
+    unread = "E1 x.cc:1] \"Poll failed for model directory 'reward': failed to read text proto\"\n"
+    assert "does not load: reward: failed to read text proto" in explain_exit(unread, 1, made)
     assert "error: creating server" in explain_exit("I1 x\nerror: creating server: y\n", 1, made)
     assert "no output" in explain_exit("", -9, made)
+
+
+def test_a_state_directory_that_is_none_is_status_two(configured, tmp_path, triton_installation, capsys):
+    """A file in the place of the folder is one line that names the key."""
+    config = configured()
+    (tmp_path / "file").touch()
+    assert run_triton(msgspec.structs.replace(config, state_dir=str(tmp_path / "file"))) == 2
+    said = capsys.readouterr()
+    assert "state_dir" in said.out + said.err
+    assert "Traceback" not in said.out + said.err

@@ -60,6 +60,19 @@ def test_identity_follows_the_weights(scorer, tmp_path):
             ),
             "`family` is 'magic'",
         ),
+        (
+            lambda path: (path / "exchange_scorer" / "config.pbtxt").write_text("garbage {{{"),
+            "is this a model configuration",
+        ),
+        (
+            lambda path: (path / "exchange_scorer/1/scoring/models.py").write_text("def ("),
+            "SyntaxError: invalid syntax",
+        ),
+        (
+            lambda path: (path / "exchange_scorer/1/scoring/__init__.py").write_text("raise KeyError('x')"),
+            "KeyError: 'x'",
+        ),
+        (lambda path: (path / "exchange_scorer/1/scoring/__init__.py").write_text(""), "has no open_models"),
     ],
 )
 def test_a_repository_that_does_not_load_is_one_line(tmp_path, change, message):
