@@ -30,6 +30,8 @@ _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _BOM = b"\xef\xbb\xbf"
 # Epoch seconds beyond this lie after the year 5000: such a number counts milliseconds.
 _MILLISECONDS_FROM = 1e11
+# The year 5000 in milliseconds: a larger number is no time at all.
+_TIME_LIMIT = 1e14
 _HASHED = re.compile(r"[0-9a-f]{12}")
 
 
@@ -222,6 +224,8 @@ def _seconds(value: Any) -> float:
     """Read epoch seconds (or milliseconds) or ISO 8601, UTC where no zone is given; 0.0 where it is neither."""
     number = _number(value)
     if number is not None and not (isinstance(value, str) and len(value) == 4):  # "2023" is a year
+        if not 0.0 <= number < _TIME_LIMIT:
+            return 0.0
         return number / 1000.0 if number >= _MILLISECONDS_FROM else number
     if not isinstance(value, str):
         return 0.0

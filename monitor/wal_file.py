@@ -10,6 +10,7 @@ It may hold users' words, so only its owner may read it.
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import threading
@@ -27,7 +28,7 @@ def open_wal(path: Path, *, busy_s: float, page_bytes: int = 4096) -> sqlite3.Co
 
     The connection may be used by one thread at a time. Raises OSError and sqlite3.Error.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     _create(path)
     connection = sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=False)
     try:
@@ -39,6 +40,14 @@ def open_wal(path: Path, *, busy_s: float, page_bytes: int = 4096) -> sqlite3.Co
         connection.close()
         raise
     return connection
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        # "File exists" would send a person the wrong way.
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
 
 
 def _create(path: Path) -> None:

@@ -78,9 +78,25 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
     if data is None:
         return {}
+    if _holds_itself(data, set(), set()):
+        raise ConfigError(f"{path}: is not a tree: an alias (`*name`) stands within its own anchor")
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected a mapping of keys at the top, got {shown(data)}")
     return data
+
+
+def _holds_itself(value: Any, above: set[int], done: set[int]) -> bool:
+    """Whether a value is part of itself; `above` and `done` name those being and those already looked through."""
+    if not isinstance(value, dict | list) or id(value) in done:
+        return False
+    if id(value) in above:
+        return True
+    above.add(id(value))
+    inner = value.values() if isinstance(value, dict) else value
+    found = any(_holds_itself(each, above, done) for each in inner)
+    above.remove(id(value))
+    done.add(id(value))
+    return found
 
 
 def _read_text(path: Path) -> str:

@@ -7,6 +7,7 @@ status 2. SIGTERM and SIGINT end the loop after the lot in hand; then leases are
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -114,7 +115,11 @@ def _listener(address: str) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        raise StartFault(f"monitor.listen: cannot listen on {address} ({error.strerror})") from error
+        known = (
+            error.errno is not None and error.errno > 0
+        )  # a name that cannot be resolved has a code of its own
+        reason = os.strerror(error.errno) if known and error.errno else str(error)
+        raise StartFault(f"monitor.listen: cannot listen on {address} ({reason})") from error
 
 
 def _slot(config: Config) -> Slot:

@@ -68,6 +68,7 @@ BAD = {
     "- a": "expected a mapping of keys at the top, got ['a']",
     "just words": "expected a mapping of keys at the top, got 'just words'",
     "proxy: [": "is not YAML: expected the node content, but found '<stream end>' in line 1",
+    "proxy: &x {workers: *x}": "is not a tree: an alias (`*name`) stands within its own anchor",
     "a: &x [*x]\nb: *y": "is not YAML: found undefined alias 'y' in line 2",
     "a: !!python/object:os.system x": "is not YAML: could not determine a constructor for the tag 'tag:yaml.org,2002:python/object:os.system' in line 1",
     "log: json\nlog: console": "the key `log` is given twice, in lines 1 and 2; keep one of them",

@@ -179,4 +179,4 @@ def test_a_taken_address_is_one_line(tmp_path, capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         line = refused(capsys, state_dir=str(tmp_path), monitor={"listen": address})
-    assert f"monitor.listen: cannot listen on {address} (" in line
+    assert f"monitor.listen: cannot listen on {address} (Address already in use)" in line

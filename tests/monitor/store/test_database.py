@@ -69,7 +69,7 @@ def test_what_cannot_be_used_is_one_line(tmp_path: Path):
         ("text", "not a database"),
         ("other", "of something else or of a newer"),
         ("newer", "of something else or of a newer"),
-        ("file/m.sqlite", "cannot be opened"),
+        ("file/m.sqlite", "Not a directory"),
     ):
         with pytest.raises(StoreError, match=said) as caught:
             Database(tmp_path / name)
