@@ -13,7 +13,7 @@ from monitor.bucket import Bucket, BucketKey
 from monitor.contract import Exchange
 from monitor.fold import fold
 from monitor.service.references import Reference, obstacle
-from monitor.service.scoring import Judged
+from monitor.service.scoring import Judged, SkipReason
 from monitor.store import CounterKey, Lesson, Work
 from monitor.store.packed import pack
 
@@ -47,7 +47,7 @@ def make_work(judged: Judged, references: Mapping[str, Reference]) -> Work:
     return Work("", (), 0.0, assumed, deltas, lessons, counts)
 
 
-def set_aside(exchanges: Sequence[Exchange], reason: str) -> Work:
+def set_aside(exchanges: Sequence[Exchange], reason: SkipReason) -> Work:
     """Make of exchanges that cannot be worked on what the ledger commits: a count and nothing else."""
     return Work(
         "", (), 0.0, {}, {}, [], Counter(CounterKey(x.route, x.arm, f"skipped.{reason}") for x in exchanges)
@@ -69,7 +69,7 @@ def _by_route(judged: Judged) -> dict[str, list[int]]:
     return rows
 
 
-def _counts(judged: Judged, blocked: str | None) -> list[CounterKey]:
+def _counts(judged: Judged, blocked: SkipReason | None) -> list[CounterKey]:
     """Return one key for each exchange; `blocked` is a reason for those that have none of their own."""
     reasons = (judged.skipped.get(row, blocked) for row in range(len(judged.scored.exchanges)))
     return [

@@ -7,7 +7,7 @@ that failed or was cut short is counted and not scored. The scorer's refusal of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -15,16 +15,19 @@ from monitor.contract import Exchange
 from monitor.scored import Scored
 from monitor.scorer import Scorer, Scores
 
+# Why an exchange is counted and not scored; `docs/operations.md` says what each means.
+SkipReason = Literal["error", "incomplete", "empty", "refused_by_scorer", "unusable_baseline", "fault"]
+
 
 class Judged(NamedTuple):
     """Scored exchanges, the identity of what scored them, and row -> reason of those without a score."""
 
     scored: Scored
     scorer: str
-    skipped: dict[int, str]
+    skipped: dict[int, SkipReason]
 
 
-def reason_not_to_score(exchange: Exchange) -> str | None:
+def reason_not_to_score(exchange: Exchange) -> SkipReason | None:
     """Return why an exchange is not scored, in one word, or None."""
     if exchange.status >= 400 or exchange.error is not None:
         return "error"
