@@ -128,8 +128,8 @@ def test_a_restart_goes_on_where_it_was(process, tmp_path, traffic):
     before = process.until(lambda status: [v["tier"] for v in status["verdicts"]] == ["critical"])
     status, log = process.end()
     assert status == 0, log
-    leased = bus._connection.execute("SELECT count(*) FROM batches WHERE state = 0 AND lease_until > 0")
-    assert leased.fetchone() == (0,)
+    leased = bus._file.one("SELECT count(*) FROM batches WHERE state = 0 AND lease_until > 0")
+    assert leased == (0,)
     bus.put_verdicts([])
     process.start()
     after = process.until(
