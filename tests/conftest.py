@@ -9,8 +9,14 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from monitor.scorer.open import SHIPPED
+from monitor.threads import use_one_thread
 from monitor.triton_plan import Installation, Ports, TritonFault, find_installation, plan
 from monitor.triton_server import TritonServer
+
+
+def pytest_configure() -> None:
+    """Run as the monitor does: its matrices are small, and tests share the machine."""
+    use_one_thread()
 
 
 @pytest.fixture(scope="session")

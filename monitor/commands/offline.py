@@ -49,7 +49,9 @@ def offline_scorer(config: Config, triton: str) -> Iterator[Scorer]:
     from monitor.scorer.local import LocalScorer
     from monitor.scorer.open import model_repository
     from monitor.scorer.triton import TritonScorer
+    from monitor.threads import use_one_thread
 
+    use_one_thread()
     scorer: Scorer
     if triton:
         try:

@@ -35,6 +35,7 @@ from monitor.service.runner import Runner
 from monitor.service.slot import Slot, take_slot
 from monitor.service.status import StatusReader
 from monitor.store import Listed, Store, StoreError, open_store
+from monitor.threads import use_one_thread
 
 _log = structlog.get_logger()
 
@@ -48,6 +49,7 @@ class StartFault(RuntimeError):
 def run_monitor(config: Config, *, scorer_from: OpenScorer = open_scorer) -> int:
     """Run the monitor until it is told to stop. Returns the exit status: 0, or 2 for what a person must put right."""
     set_up_logs(config.log)
+    use_one_thread()
     try:
         with ExitStack() as stack:
             asyncio.run(_serve(config, scorer_from, stack))
