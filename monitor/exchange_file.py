@@ -55,6 +55,14 @@ class Report(NamedTuple):
     skipped: int
     first_skipped: Skipped | None
 
+    @property
+    def in_words(self) -> str:
+        """How many lines were skipped, and why the first of them."""
+        if self.first_skipped is None:
+            return "no line skipped"
+        first = self.first_skipped
+        return f"{self.skipped} of {self.lines} lines skipped; line {first.line}: {first.reason}"
+
 
 class ExchangeFile:
     """Iterate over the exchanges of a file; afterwards `report` says what was in it.

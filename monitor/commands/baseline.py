@@ -18,6 +18,7 @@ import typer
 from monitor.commands.app import app
 from monitor.commands.document import print_document
 from monitor.commands.offline import JsonOption, TritonOption, faults, offline_scorer
+from monitor.commands.terminal import note
 from monitor.contract.command import CommandFault, Settings, with_flags
 from monitor.contract.config import Config
 
@@ -103,7 +104,7 @@ def _sources(
     from monitor.service.learning import file_sources, period_source
 
     if file is not None:
-        sources = file_sources(file, routes)
+        sources = file_sources(file, routes, note)
         if not sources:
             raise CommandFault(f"{file}: has no exchange of route {' or '.join(routes)}")
         return sources
@@ -247,8 +248,8 @@ def _show_one(document: dict[str, Any]) -> None:
         f"  {document['size']} exchanges from {escape(document['origin'])}, {moment(document['created'])}"
     )
     console.print(f"  scored by {escape(document['scorer'])}")
-    for note in document["notes"]:
-        console.print(f"  note: {escape(note)}", style="dim")
+    for remark in document["notes"]:
+        console.print(f"  note: {escape(remark)}", style="dim")
     for name in ("prompt_clusters", "response_clusters"):
         rows = document[name]
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")

@@ -76,6 +76,5 @@ def read_file(file: Path) -> list[Exchange]:
     except ExchangeFileError as error:
         raise CommandFault(str(error)) from None
     if report.first_skipped is not None:
-        first = report.first_skipped
-        note(f"{file}: {report.skipped} of {report.lines} lines skipped; line {first.line}: {first.reason}")
+        note(f"{file}: {report.in_words}")
     return exchanges

@@ -7,7 +7,7 @@ and judging.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,12 +93,17 @@ def create(store: Store, scorer: Scorer, source: Source, settings: BaselineConfi
     return baseline
 
 
-def file_sources(path: str | Path, routes: Sequence[str]) -> list[Source]:
+def file_sources(
+    path: str | Path, routes: Sequence[str], on_skipped: Callable[[str], None] = lambda _: None
+) -> list[Source]:
     """Read a file of exchanges as the source of a baseline for each route.
 
-    A file that names no route serves all of them. Raises ExchangeFileError.
+    A file that names no route serves all of them. `on_skipped` is told in one line of lines that could not be used.
+    Raises ExchangeFileError.
     """
-    exchanges, _ = read_exchanges(path)
+    exchanges, report = read_exchanges(path)
+    if report.first_skipped is not None:
+        on_skipped(f"{path}: {report.in_words}")
     control = [exchange for exchange in exchanges if exchange.arm == CONTROL]
     named = {exchange.route for exchange in control}
     sources = []

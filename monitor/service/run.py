@@ -136,7 +136,10 @@ def _first_sources(config: Config, store: Store) -> list[Source]:
     if not config.baseline.file:
         return []
     had = {(row.route, row.origin) for row in store.baselines.listed()}
-    sources = file_sources(config.baseline.file, [route.name for route in config.routes])
+    names = [route.name for route in config.routes]
+    sources = file_sources(
+        config.baseline.file, names, lambda what: _log.warning("lines of baseline.file skipped", what=what)
+    )
     if not sources:
         raise StartFault(f"baseline.file: {config.baseline.file}: has no exchange of a configured route")
     return [source for source in sources if (source.route, source.origin) not in had]

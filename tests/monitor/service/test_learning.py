@@ -78,6 +78,18 @@ def test_a_file_serves_each_route_it_names(tmp_path, traffic):
         file_sources(tmp_path / "missing", ["a"])
 
 
+def test_skipped_lines_of_a_file_are_told(tmp_path, traffic):
+    """How many there were and what was wrong with the first; nothing where there are none."""
+    file, told = tmp_path / "some.jsonl", []
+    write_exchanges(file, traffic(3))
+    file_sources(file, ["a"], told.append)
+    assert told == []
+    file.write_text(file.read_text() + "nonsense\n[1]\n")
+    assert [len(source.exchanges) for source in file_sources(file, ["a"], told.append)] == [3]
+    assert len(told) == 1
+    assert told[0].startswith(f"{file}: 2 of 5 lines skipped; line 4: not JSON")
+
+
 def test_a_baseline_made_on_request_is_used(store, traffic):
     """Creating one scores the exchanges, keeps it and compares the route with it from now on."""
     baseline = create(store, FakeScorer(), Source("default", traffic(200), "file x"), SETTINGS, now=3.0)
