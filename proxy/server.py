@@ -84,7 +84,7 @@ def _bind(key: str, address: str, directory: Path) -> socket.socket:
 
 def _install_salt(path: Path) -> bytes:
     """Return this installation's salt for hashes of users; make it at the first start."""
-    if not path.exists():
+    if not path.exists() or not path.stat().st_size:  # empty after a power cut: hashes would be guessable
         temporary = path.with_suffix(".new")
         temporary.touch(mode=0o600)
         temporary.write_bytes(secrets.token_bytes(32))

@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from monitor.bus.open import open_bus
 from monitor.contract import Tier, Verdict
 from monitor.contract.config import load_config
+from proxy.server import _install_salt
 from tests.proxy.conftest import Model
 from tests.proxy.processes import RunningProxy
 
@@ -233,3 +234,12 @@ def test_workers_that_cannot_run_end_the_parent(tmp_path: Path, workers: int) ->
     command += ["--state", str(tmp_path / "s"), "--workers", str(workers)]
     done = subprocess.run(command, capture_output=True, timeout=40, check=False, env={**os.environ, **broken})
     assert done.returncode == 1
+
+
+def test_an_empty_salt_is_replaced(tmp_path: Path) -> None:
+    """Users are hashed with 32 secret bytes, whatever a power cut has left of the file."""
+    path = tmp_path / "salt"
+    path.touch()
+    salt = _install_salt(path)
+    assert len(salt) == 32
+    assert _install_salt(path) == salt
