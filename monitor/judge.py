@@ -48,7 +48,9 @@ def judge(
         why = f"{scored} scored exchanges in the window, {needed} are needed to judge"
         return blind_verdict(route, arm, why=why, now=now, n=n, baseline=baseline.id)
     before = {name: signal.tier for name, signal in previous.signals.items()} if previous else {}
-    signals = grade(measure(baseline, window), findings, settings.thresholds, before)
+    measured = measure(baseline, window)
+    error = settings.reward_error / reward_scale(baseline) if "reward" in measured else 0.0
+    signals = grade(measured, findings, settings.thresholds, before, reward_error=error)
     attribution = attribute(baseline, window)
     cause = _cause(findings, signals)
     direction = _direction(baseline, signals)

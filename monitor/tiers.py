@@ -23,6 +23,8 @@ Grade = Callable[[Signal, Thresholds], Tier]
 HYSTERESIS = 0.8
 # So is a signal's own evidence, when its p-value exceeds its level times this.
 STICKY_LEVEL = 10.0
+# How many times the reward model's own error a reward must change to have this tier; a gain is claimed less easily.
+REWARD_ERRORS = {Tier.IMPROVED: 1.64, Tier.MINOR: 1.0, Tier.CRITICAL: 1.0}
 
 
 class Rule(NamedTuple):
@@ -104,14 +106,24 @@ NEVER_RAISED = frozenset({"prompt_js"})
 
 
 def grade(
-    signals: dict[str, Signal], findings: Findings, thresholds: Thresholds, before: Mapping[str, Tier]
+    signals: dict[str, Signal],
+    findings: Findings,
+    thresholds: Thresholds,
+    before: Mapping[str, Tier],
+    *,
+    reward_error: float = 0.0,
 ) -> dict[str, Signal]:
-    """Return the signals with their tiers; `before` holds the last ones, which are left less easily than entered."""
+    """Return the signals with their tiers; `before` holds the last ones, which are left less easily than entered.
+
+    `reward_error` is the reward model's error between models in the unit of the reward signal's effect.
+    """
     graded = {
         name: _graded(name, signal, findings, thresholds, before.get(name, Tier.OK))
         for name, signal in signals.items()
     }
     reward = graded.get("reward")
+    if reward is not None:
+        graded["reward"] = reward = _doubted(reward, reward_error)
     worse = reward is not None and reward.tier in {Tier.MINOR, Tier.CRITICAL}
     return {
         name: msgspec.structs.replace(signal, tier=Tier.MINOR)
@@ -119,6 +131,14 @@ def grade(
         else signal
         for name, signal in graded.items()
     }
+
+
+def _doubted(reward: Signal, error: float) -> Signal:
+    """Withhold the tier of a reward change that the reward model's own error between models could make."""
+    if abs(reward.effect or 0.0) >= error * REWARD_ERRORS.get(reward.tier, 0.0):
+        return reward
+    note = "smaller than the reward model's own error between models"
+    return msgspec.structs.replace(reward, tier=Tier.OK, note=note)
 
 
 def _eased(thresholds: Thresholds, before: Tier) -> Thresholds:

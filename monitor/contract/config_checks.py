@@ -58,6 +58,7 @@ LIMITS = (
     _Limit("detection.false_alarms_per_month", _ABOVE_0, 1000, "above 0 and at most 1000"),
     _Limit("detection.window_hours", _ABOVE_0, 24 * 31, "above 0 and at most 744 hours"),
     _Limit("detection.min_window", 10, _MORE, "10 exchanges or more"),
+    _Limit("detection.reward_error", 0, _MORE, "0 or more, in reward units"),
     _Limit("detection.thresholds.effect_minor", _ABOVE_0, _MORE, "above 0 standard deviations"),
     _Limit("detection.thresholds.points_critical", _ABOVE_0, 1, "a share above 0 and at most 1"),
 )

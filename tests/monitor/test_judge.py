@@ -119,9 +119,21 @@ def test_much_worse_answers(reference: Baseline):
 
 
 def test_somewhat_worse_answers(reference: Baseline):
-    """Reward down by a tenth: minor."""
-    v = verdict(reference, window(reference, World(quality=-0.06)), MODEL)
+    """Reward down by a tenth, by a reward model that is trusted: minor."""
+    bucket = window(reference, World(quality=-0.06))
+    v = verdict(reference, bucket, MODEL, detection=Detection(reward_error=0.0))
     assert summary(v) == (Tier.MINOR, Direction.DEGRADED, Cause.MODEL, True)
+
+
+@pytest.mark.parametrize("quality", [-0.06, 0.1])
+def test_a_change_within_the_reward_models_error_has_no_direction(reference: Baseline, quality: float):
+    """What the reward model's own error could make is neither worse nor better; the reward's note says so."""
+    v = verdict(
+        reference, window(reference, World(quality=quality)), MODEL, None, Detection(reward_error=0.1)
+    )
+    assert v.direction is Direction.NEUTRAL
+    assert v.signals["reward"].tier is Tier.OK
+    assert v.signals["reward"].note == "smaller than the reward model's own error between models"
 
 
 def test_better_answers(reference: Baseline):

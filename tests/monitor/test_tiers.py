@@ -155,3 +155,29 @@ def test_thresholds_are_configurable():
         {"reward": signal(-0.05)}, EVERYTHING, Thresholds(reward_minor=0.02, reward_critical=0.04), {}
     )
     assert graded["reward"].tier is CRITICAL
+
+
+@pytest.mark.parametrize(
+    ("effect", "tier"),
+    [(0.10, OK), (0.16, OK), (0.17, IMPROVED), (-0.09, OK), (-0.11, MINOR), (-0.16, CRITICAL)],
+)
+def test_a_reward_model_is_believed_beyond_its_error(effect: float, tier: Tier):
+    """With an error of 0.1 a loss counts from 0.1 on and a gain from 0.164 on, and what is withheld says why."""
+    graded = grade({"reward": signal(effect)}, EVERYTHING, Thresholds(), {}, reward_error=0.1)["reward"]
+    assert graded.tier is tier
+    assert ("reward model's own error" in graded.note) is (tier is OK)
+
+
+def test_a_doubted_reward_makes_no_divergence_critical():
+    """A fall that the reward model's error could make does not turn a divergence critical either."""
+    signals = {"response_js": signal(0.5), "reward": signal(-0.2)}
+    for error, tier in ((0.1, CRITICAL), (0.3, MINOR)):
+        graded = grade(signals, EVERYTHING, Thresholds(), {}, reward_error=error)
+        assert graded["response_js"].tier is tier
+
+
+def test_a_reward_that_was_no_finding_carries_no_doubt():
+    """Without evidence or below the threshold the error is not mentioned."""
+    for given, findings in ((signal(-0.2), NOTHING), (signal(-0.01), EVERYTHING)):
+        graded = grade({"reward": given}, findings, Thresholds(), {}, reward_error=0.5)["reward"]
+        assert (graded.tier, graded.note) == (OK, "")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from scoring.reward import Read, load_reward
+from scoring.reward import load_reward
 from scoring.safetensors_file import read_safetensors
+
+from monitor.contract.config import Detection
 
 PROMPTS = ["How does a vaccine work?", "Write a poem.", "", "2+2?"]
 RESPONSES = ["It trains the immune system to recognise a germ.", "roses roses roses", "Hello.", ""]
@@ -20,16 +20,6 @@ def test_rewards_are_probabilities_and_do_not_depend_on_the_batch(models):
     assert ((together > 0) & (together < 1)).all()
     alone = [models.reward([p], [r])[0] for p, r in zip(PROMPTS, RESPONSES, strict=True)]
     np.testing.assert_array_equal(together, alone)
-
-
-def test_texts_split_already_change_nothing(models):
-    """Pieces handed over are used only when this head's reader made them, and then give the same rewards."""
-    head = models.rewarder
-    own = Read(head.embedder.reader, head.embedder.read(PROMPTS), head.embedder.read(RESPONSES))
-    foreign = Read("another", [], [])
-    expected = head.reward(PROMPTS, RESPONSES)
-    np.testing.assert_array_equal(head.reward(PROMPTS, RESPONSES, own), expected)
-    np.testing.assert_array_equal(head.reward(PROMPTS, RESPONSES, foreign), expected)
 
 
 def test_worse_answers_are_worth_less(models):
@@ -53,32 +43,41 @@ def test_repeating_an_answer_earns_little(models):
     assert often <= once * 1.1
 
 
-def test_a_head_of_another_embedding_is_refused(models, weights, tmp_path):
-    """Weights trained with another embedding end in one message that names both."""
-    _copy_embedding(weights, tmp_path)
+def test_a_head_of_other_features_is_refused(weights, tmp_path):
+    """Weights trained with other features end in one message that names both versions."""
     tensors, metadata = read_safetensors(weights / "reward.safetensors")
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    save_file(
-        contiguous, tmp_path / "reward.safetensors", metadata={**metadata, "embedding": "static-1:other"}
-    )
-    with pytest.raises(ValueError, match=r"static-1:other.*static-256"):
-        load_reward(tmp_path, models.embedder.reader)
+    save_file(contiguous, tmp_path / "reward.safetensors", metadata={**metadata, "style_version": "0"})
+    with pytest.raises(ValueError, match=r"style_version '0', here it is '2'"):
+        load_reward(tmp_path)
 
 
-def test_a_head_that_lacks_a_tensor_is_refused(models, weights, tmp_path):
+def test_a_head_that_lacks_a_tensor_is_refused(weights, tmp_path):
     """A file without the weights says which tensor is missing."""
-    _copy_embedding(weights, tmp_path)
     _, metadata = read_safetensors(weights / "reward.safetensors")
     save_file({"mean": np.zeros(3, np.float32)}, tmp_path / "reward.safetensors", metadata=metadata)
     with pytest.raises(ValueError, match="lacks the tensor `scale`"):
-        load_reward(tmp_path, models.embedder.reader)
+        load_reward(tmp_path)
+
+
+def test_the_identity_changes_with_the_weights(models, weights, tmp_path):
+    """Another weight is another head."""
+    tensors, metadata = read_safetensors(weights / "reward.safetensors")
+    changed = {name: np.array(tensor) for name, tensor in tensors.items()}
+    save_file(changed, tmp_path / "reward.safetensors", metadata=metadata)
+    same = load_reward(tmp_path).reward(PROMPTS, RESPONSES)
+    np.testing.assert_array_equal(same, models.reward(PROMPTS, RESPONSES))
+    changed["weight"][0] += 1e-3
+    save_file(changed, tmp_path / "reward.safetensors", metadata=metadata)
+    assert load_reward(tmp_path).identity != models.rewarder.identity
+
+
+def test_the_configured_error_is_the_measured_one(weights):
+    """The default of `detection.reward_error` is what was measured of these weights, to two digits."""
+    _, metadata = read_safetensors(weights / "reward.safetensors")
+    assert Detection().reward_error == round(float(metadata["model_error"]), 2) > 0
 
 
 def test_the_shipped_weights_are_small(weights):
-    """All weights together stay below 20 MB."""
-    assert sum(path.stat().st_size for path in weights.iterdir()) < 20_000_000
-
-
-def _copy_embedding(weights, folder):
-    for name in ("reward_embedding.safetensors", "vocabulary.txt"):
-        shutil.copy(weights / name, folder)
+    """All weights together stay below 10 MB."""
+    assert sum(path.stat().st_size for path in weights.iterdir()) < 10_000_000

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from .parameters import whole_number
-from .reward import Read
 
 Run = Callable[[Sequence[Any]], NDArray[np.float32]]
 
@@ -28,20 +27,12 @@ class HuggingFaceEmbedder:
 
     def __init__(self, source: str, device: str, max_tokens: int, rows: int) -> None:
         """Load by name or path. `rows` texts of at most `max_tokens` tokens are run at once."""
-        self._tokenizer = self.reader = _tokenizer(source)
+        self._tokenizer = _tokenizer(source)
         self._model = AutoModel.from_pretrained(source).eval()
         self.identity = f"{source}:{_fingerprint(self._model)}"
         self.dim = int(self._model.config.hidden_size)
         self._model.to(device)
         self._device, self._max_tokens, self._rows = device, max_tokens, rows
-
-    def read(self, texts: Sequence[str]) -> Sequence[str]:
-        """Leave the texts as they are; tokens are made in batches."""
-        return texts
-
-    def embed_read(self, pieces: Sequence[str]) -> NDArray[np.float32]:
-        """Embed each text."""
-        return self.embed(pieces)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed each text."""
@@ -80,12 +71,7 @@ class HuggingFaceRewarder:
         self._device, self._max_tokens = device, whole_number(chosen, "max_tokens")
         self._rows = whole_number(chosen, "batch_rows")
 
-    def reward(
-        self,
-        prompts: Sequence[str],
-        responses: Sequence[str],
-        read: Read | None = None,  # noqa: ARG002 - the protocol's; only heads on embeddings use it
-    ) -> NDArray[np.float32]:
+    def reward(self, prompts: Sequence[str], responses: Sequence[str]) -> NDArray[np.float32]:
         """Reward each response."""
         pairs = list(zip(prompts, responses, strict=True))
         return _by_length(pairs, lambda pair: len(pair[0]) + len(pair[1]), self._rows, self._run)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .parameters import DEFAULTS, whole_number
-from .reward import Read, Rewarder, load_reward
+from .reward import Rewarder, load_reward
 from .static import load_reader, load_static
 from .text import check_sizes, read_text
 
@@ -24,17 +24,9 @@ class Embedder(Protocol):
 
     identity: str
     dim: int
-    # What splits texts; a rewarder that shares it need not split them again.
-    reader: Any
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return float32 (n, dim), a zero row for blank text."""
-
-    def read(self, texts: Sequence[str]) -> Sequence[Any]:
-        """Split texts as far as it helps."""
-
-    def embed_read(self, pieces: Sequence[Any]) -> NDArray[np.float32]:
-        """Embed what `read` returned."""
 
 
 class ExchangeScores(NamedTuple):
@@ -76,14 +68,12 @@ class Models:
         check_sizes(given, self.most_bytes)
         asked, said = [read_text(text) for text in prompts], [read_text(text) for text in given]
         n, dim = len(asked), self.embedder.dim
-        asked_read = self.embedder.read(asked)
-        prompt = self.embedder.embed_read(asked_read)
+        prompt = self.embedder.embed(asked)
         response = np.zeros((n, dim), dtype=np.float32)
         reward = np.full(n, np.nan, dtype=np.float32)
         if there:
-            read = Read(self.embedder.reader, [asked_read[row] for row in there], self.embedder.read(said))
-            response[there] = self.embedder.embed_read(read.responses)
-            reward[there] = self.rewarder.reward([asked[row] for row in there], said, read)
+            response[there] = self.embedder.embed(said)
+            reward[there] = self.rewarder.reward([asked[row] for row in there], said)
         return ExchangeScores(prompt, response, reward)
 
 
@@ -101,9 +91,7 @@ def open_models(parameters: Mapping[str, str], weights: Path, device: str = "cpu
     if chosen["family"] == "static":
         folder = Path(chosen["embedder_model"] or weights)
         embedder = load_static(folder, load_reader(folder))
-        own = Path(chosen["reward_model"] or weights)
-        reader = embedder.reader if own == folder else load_reader(own)
-        return Models(embedder, load_reward(own, reader), most_bytes)
+        return Models(embedder, load_reward(Path(chosen["reward_model"] or weights)), most_bytes)
     if chosen["family"] == "huggingface":
         from .huggingface import open_huggingface  # noqa: PLC0415 - torch is an extra
 

@@ -27,21 +27,14 @@ class StaticEmbedder:
         self.rows = np.ascontiguousarray(rows, dtype=np.float32)
         self.dim = int(rows.shape[1])
         self.identity = identity
-        self.reader = reader
+        self._reader = reader
         self._buffer = np.empty((_AT_ONCE, self.dim), dtype=np.float32)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed each text by itself."""
-        return self.embed_read(self.read(texts))
-
-    def read(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
-        """Split each text into pieces."""
-        return [self.reader.encode(text) for text in texts]
-
-    def embed_read(self, pieces: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
-        """Embed texts that are already pieces."""
-        out = np.zeros((len(pieces), self.dim), dtype=np.float32)
-        for index, ids in enumerate(pieces):
+        out = np.zeros((len(texts), self.dim), dtype=np.float32)
+        for index, text in enumerate(texts):
+            ids = self._reader.encode(text)
             for start in range(0, len(ids), _AT_ONCE):
                 out[index] += self._sum(ids[start : start + _AT_ONCE])
         norms = np.sqrt(np.einsum("ij,ij->i", out, out))
@@ -62,9 +55,9 @@ def load_reader(folder: Path) -> WordPieces:
     return WordPieces((folder / "vocabulary.txt").read_text(encoding="utf-8").split("\n")[:-1])
 
 
-def load_static(folder: Path, reader: WordPieces, name: str = "embedding") -> StaticEmbedder:
-    """Load `{name}.safetensors`, rows for the reader's pieces. Raises OSError or ValueError naming what is wrong."""
-    path = folder / f"{name}.safetensors"
+def load_static(folder: Path, reader: WordPieces) -> StaticEmbedder:
+    """Load `embedding.safetensors`, rows for the reader's pieces. Raises OSError or ValueError naming what is wrong."""
+    path = folder / "embedding.safetensors"
     tensors, _ = read_safetensors(path)
     if set(tensors) != {"rows", "scales"} or len(tensors["rows"]) != reader.size:
         raise ValueError(
