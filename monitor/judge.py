@@ -140,7 +140,7 @@ def _cause(findings: Findings, signals: dict[str, Signal]) -> Cause:
         return Cause.MODEL
     if findings.traffic:
         return Cause.TRAFFIC
-    return Cause.MODEL if findings.service else Cause.UNCERTAIN
+    return Cause.UNCERTAIN
 
 
 def _new(signals: dict[str, Signal]) -> float:
@@ -153,7 +153,9 @@ def _direction(baseline: Baseline, signals: dict[str, Signal]) -> Direction:
     if any(_is_bad(name, signal) for name, signal in raised.items() if name != "new_clusters"):
         return Direction.DEGRADED
     reward = signals.get("reward")
-    if reward is not None and reward.tier is Tier.IMPROVED and not _only_length(baseline, signals):
+    if reward is None or reward.tier is not Tier.IMPROVED or "new_clusters" in raised:
+        return Direction.NEUTRAL
+    if not _only_length(baseline, signals):
         return Direction.IMPROVED
     return Direction.NEUTRAL
 
@@ -178,7 +180,7 @@ def _overall(signals: dict[str, Signal], direction: Direction) -> Tier:
     worst = max(raised.values(), key=lambda tier: tier.concern, default=Tier.OK)
     if worst is Tier.CRITICAL:
         return worst
-    if direction is Direction.IMPROVED and raised.get("new_clusters") is not Tier.MINOR:
+    if direction is Direction.IMPROVED:
         return Tier.IMPROVED
     return Tier.MINOR if worst is Tier.IMPROVED else worst
 

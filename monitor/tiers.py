@@ -24,7 +24,11 @@ HYSTERESIS = 0.8
 # So is a signal's own evidence, when its p-value exceeds its level times this.
 STICKY_LEVEL = 10.0
 # How many times the reward model's own error a reward must change to have this tier; a gain is claimed less easily.
-REWARD_ERRORS = {Tier.IMPROVED: 1.64, Tier.MINOR: 1.0, Tier.CRITICAL: 1.0}
+REWARD_ERRORS = {Tier.IMPROVED: 1.25, Tier.MINOR: 0.75, Tier.CRITICAL: 1.0}
+
+
+# A latency that is raised has at least this ratio to the baseline's.
+SLOWER = 1.2
 
 
 class Rule(NamedTuple):
@@ -53,6 +57,12 @@ def _reward(signal: Signal, t: Thresholds) -> Tier:
 
 def _standardised(signal: Signal, t: Thresholds) -> Tier:
     return Tier.MINOR if abs(signal.effect or 0.0) >= t.effect_minor else Tier.OK
+
+
+def _latency(signal: Signal, t: Thresholds) -> Tier:
+    """Slower by a fifth at least: a shift of a thousandth of a second may stand out and matter to nobody."""
+    slower = (signal.window_mean or 0.0) >= SLOWER * (signal.baseline_mean or 0.0)
+    return _standardised(signal, t) if slower and (signal.effect or 0.0) > 0 else Tier.OK
 
 
 def _bad_rate(signal: Signal, t: Thresholds) -> Tier:
@@ -97,7 +107,7 @@ RULES: dict[str, Rule] = {
     "empty": Rule("service", _bad_rate, bad=1),
     "incomplete": Rule("service", _bad_rate, bad=1),
     "errors": Rule("service", _bad_rate, bad=1),
-    "latency": Rule("service", _standardised, bad=1),
+    "latency": Rule("service", _latency, bad=1),
 }
 # A shift of the mix among known topics, or a divergence without a sign, is not bad by itself.
 _UNSIGNED_CRITICAL = frozenset({"response_js", "reward_shape"})
@@ -135,10 +145,12 @@ def grade(
 
 def _doubted(reward: Signal, error: float) -> Signal:
     """Withhold the tier of a reward change that the reward model's own error between models could make."""
-    if abs(reward.effect or 0.0) >= error * REWARD_ERRORS.get(reward.tier, 0.0):
+    errors = abs(reward.effect or 0.0) / error if error else float("inf")
+    if errors >= REWARD_ERRORS.get(reward.tier, 0.0):
         return reward
-    note = "smaller than the reward model's own error between models"
-    return msgspec.structs.replace(reward, tier=Tier.OK, note=note)
+    note = "no larger than the reward model's own error between models"
+    tier = Tier.MINOR if reward.tier is Tier.CRITICAL and errors >= REWARD_ERRORS[Tier.MINOR] else Tier.OK
+    return msgspec.structs.replace(reward, tier=tier, note=note)
 
 
 def _eased(thresholds: Thresholds, before: Tier) -> Thresholds:

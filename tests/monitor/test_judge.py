@@ -129,11 +129,11 @@ def test_somewhat_worse_answers(reference: Baseline):
 def test_a_change_within_the_reward_models_error_has_no_direction(reference: Baseline, quality: float):
     """What the reward model's own error could make is neither worse nor better; the reward's note says so."""
     v = verdict(
-        reference, window(reference, World(quality=quality)), MODEL, None, Detection(reward_error=0.1)
+        reference, window(reference, World(quality=quality)), MODEL, None, Detection(reward_error=0.2)
     )
     assert v.direction is Direction.NEUTRAL
     assert v.signals["reward"].tier is Tier.OK
-    assert v.signals["reward"].note == "smaller than the reward model's own error between models"
+    assert v.signals["reward"].note == "no larger than the reward model's own error between models"
 
 
 def test_better_answers(reference: Baseline):

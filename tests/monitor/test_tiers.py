@@ -159,10 +159,10 @@ def test_thresholds_are_configurable():
 
 @pytest.mark.parametrize(
     ("effect", "tier"),
-    [(0.10, OK), (0.16, OK), (0.17, IMPROVED), (-0.09, OK), (-0.11, MINOR), (-0.16, CRITICAL)],
+    [(0.12, OK), (0.13, IMPROVED), (-0.07, OK), (-0.08, MINOR), (-0.16, CRITICAL)],
 )
 def test_a_reward_model_is_believed_beyond_its_error(effect: float, tier: Tier):
-    """With an error of 0.1 a loss counts from 0.1 on and a gain from 0.164 on, and what is withheld says why."""
+    """With an error of 0.1 a loss counts from 0.075 on and a gain from 0.125 on, and what is withheld says why."""
     graded = grade({"reward": signal(effect)}, EVERYTHING, Thresholds(), {}, reward_error=0.1)["reward"]
     assert graded.tier is tier
     assert ("reward model's own error" in graded.note) is (tier is OK)
