@@ -25,17 +25,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import beta
 
-from monitor.backtest import Backtest, backtest, timed
 from monitor.baseline import build_baseline
-from monitor.compare import compare
 from monitor.contract import Exchange, Verdict
 from monitor.contract.config import BaselineConfig, Detection
-from monitor.exchange_file import write_exchanges
-from monitor.offline import score_all
-from monitor.scored import Scored
+from monitor.evidence.twosample import compare_samples, join
+from monitor.offline.backtest import Backtest, backtest, timed
+from monitor.offline.compare import compare
+from monitor.offline.exchange_file import write_exchanges
+from monitor.offline.scoring import score_all
 from monitor.scorer.local import LocalScorer
 from monitor.scorer.open import SHIPPED
-from monitor.twosample import compare_samples, join
+from monitor.sketch.scored import Scored
 
 
 class Pair(NamedTuple):

@@ -28,15 +28,15 @@ from pathlib import Path
 import numpy as np
 
 from monitor.baseline import build_baseline
-from monitor.bucket import Bucket
 from monitor.contract import Exchange
 from monitor.contract.config import BaselineConfig, Detection
-from monitor.edetector import Detector
-from monitor.fold import fold
-from monitor.judge import judge
-from monitor.offline import score_all
+from monitor.evidence.edetector import Detector
+from monitor.offline.scoring import score_all
 from monitor.scorer.local import LocalScorer
 from monitor.scorer.open import SHIPPED
+from monitor.sketch.bucket import Bucket
+from monitor.sketch.fold import fold
+from monitor.verdict.judge import judge
 
 DRIFTGATE = Path(sys.executable).parent / "driftgate"
 WORDS = [

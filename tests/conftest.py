@@ -10,8 +10,8 @@ import pytest
 
 from monitor.scorer.open import SHIPPED
 from monitor.threads import use_one_thread
-from monitor.triton_plan import Installation, Ports, TritonFault, find_installation, plan
-from monitor.triton_server import TritonServer
+from monitor.triton.plan import Installation, Ports, TritonFault, find_installation, plan
+from monitor.triton.server import TritonServer
 
 
 def pytest_configure() -> None:

@@ -28,8 +28,8 @@ from monitor.service.health import Health
 from monitor.service.metrics import Metrics
 from monitor.service.scoring import SkipReason
 from monitor.service.status import StatusReader
-from monitor.signals import SIGNALS
 from monitor.store import CounterKey, Work, open_store
+from monitor.verdict.signals import SIGNALS
 from proxy import headers
 from proxy.faults import FAULTS
 from proxy.metrics import ProxyCollector

@@ -23,17 +23,17 @@ from monitor.baseline.frozen import (
     response_features,
 )
 from monitor.baseline.frozen import _arrays as arrays_of
-from monitor.bucket import Bucket
+from monitor.baseline.normal_scores import NormalScores, fit_normal_scores
+from monitor.baseline.overdispersion import overdispersion
+from monitor.baseline.quantiser import RANKS, Assigned, Quantiser, fit_quantiser
 from monitor.contract.config import BaselineConfig
-from monitor.features import Features, Floats, extract
-from monitor.fold import fold_rows
-from monitor.layout import RANK_CELLS
-from monitor.normal_scores import NormalScores, fit_normal_scores
-from monitor.overdispersion import overdispersion
-from monitor.quantiser import RANKS, Assigned, Quantiser, fit_quantiser
-from monitor.scored import Scored
-from monitor.style import RESPONSE_FEATURES
-from monitor.terms import top_terms
+from monitor.sketch.bucket import Bucket
+from monitor.sketch.features import Features, Floats, extract
+from monitor.sketch.fold import fold_rows
+from monitor.sketch.layout import RANK_CELLS
+from monitor.sketch.scored import Scored
+from monitor.text.style import RESPONSE_FEATURES
+from monitor.text.terms import top_terms
 
 FEWEST = 50
 _AXES = 16

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from monitor.bucket import Bucket
-from monitor.features import Features, Floats
-from monitor.layout import AXES
-from monitor.normal_scores import NormalScores
-from monitor.quantiser import Assigned, Quantiser
-from monitor.scored import Scored
+from monitor.baseline.normal_scores import NormalScores
+from monitor.baseline.quantiser import Assigned, Quantiser
+from monitor.sketch.bucket import Bucket
+from monitor.sketch.features import Features, Floats
+from monitor.sketch.layout import AXES
+from monitor.sketch.scored import Scored
 
 FORMAT = 1
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.bus import BusError
-from monitor.wal_file import open_wal, writing
+from monitor.bus.wal_file import open_wal, writing
 
 # Pages of 8 KiB: a batch of 128 exchanges is about 25 of them, and a change of its row costs one.
 _PAGE_BYTES = 8192

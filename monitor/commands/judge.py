@@ -18,8 +18,8 @@ from monitor.contract.command import CommandFault, Settings, with_flags
 
 if TYPE_CHECKING:
     from monitor.contract import Exchange
-    from monitor.scored import Scored
     from monitor.scorer import Scorer
+    from monitor.sketch.scored import Scored
 
 _ENDS = "Exit status: 0 when there is a verdict, whatever it says; 2 when a file or the configuration cannot be used."
 
@@ -50,7 +50,7 @@ def compare(
     config = settings.load()
     files = read_file(baseline), read_file(window)
     with faults():
-        from monitor.compare import compare as compare_scored
+        from monitor.offline.compare import compare as compare_scored
 
         with offline_scorer(config, triton) as scorer:
             known, judged = _score(files, scorer, quiet=as_json)
@@ -96,8 +96,8 @@ def backtest(
     config = settings.load()
     files = read_file(baseline), _in_time(read_file(stream), per_minute, stream)
     with faults():
-        from monitor.backtest import backtest as run_stream
         from monitor.baseline import build_baseline
+        from monitor.offline.backtest import backtest as run_stream
 
         with offline_scorer(config, triton) as scorer:
             known, judged = _score(files, scorer, quiet=as_json)
@@ -123,7 +123,7 @@ def backtest(
 
 def _in_time(exchanges: list[Exchange], per_minute: float, file: Path) -> list[Exchange]:
     """Put a stream into the order of its times, or give it times where it has none."""
-    from monitor.backtest import timed
+    from monitor.offline.backtest import timed
 
     untimed = sum(exchange.time == 0.0 for exchange in exchanges)
     if untimed == len(exchanges):
@@ -137,7 +137,7 @@ def _in_time(exchanges: list[Exchange], per_minute: float, file: Path) -> list[E
 
 def _score(files: Sequence[list[Exchange]], scorer: Scorer, *, quiet: bool) -> list[Scored]:
     """Score both files under one progress bar."""
-    from monitor.offline import score_all
+    from monitor.offline.scoring import score_all
 
     scored: list[Scored] = []
     with progress("scoring", sum(map(len, files)), quiet=quiet) as advance:

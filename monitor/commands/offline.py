@@ -31,7 +31,7 @@ def faults() -> Iterator[None]:
     """Turn what can be expected to go wrong into one line and exit status 2."""
     from monitor.baseline import BaselineError
     from monitor.bus import BusError
-    from monitor.exchange_file import ExchangeFileError
+    from monitor.offline.exchange_file import ExchangeFileError
     from monitor.scorer import ScorerUnavailable
     from monitor.scorer.local import RepositoryFault
     from monitor.store import StoreError
@@ -69,7 +69,7 @@ def offline_scorer(config: Config, triton: str) -> Iterator[Scorer]:
 
 def read_file(file: Path) -> list[Exchange]:
     """Read a file of exchanges and tell what was skipped. Raises CommandFault."""
-    from monitor.exchange_file import ExchangeFileError, read_exchanges
+    from monitor.offline.exchange_file import ExchangeFileError, read_exchanges
 
     try:
         exchanges, report = read_exchanges(file)

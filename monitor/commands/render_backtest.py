@@ -13,7 +13,7 @@ from monitor.commands.render import STYLES, moment, terminal, whole_verdict
 from monitor.contract import Tier
 
 if TYPE_CHECKING:
-    from monitor.backtest import Alert, Backtest
+    from monitor.offline.backtest import Alert, Backtest
 
 _STRIP = 60
 # One letter a tier, so that the strip can be read without colour.

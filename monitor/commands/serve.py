@@ -31,7 +31,7 @@ def triton(settings: Settings) -> int:
     """
     config = settings.load()
     from monitor.commands.logs import logs_to_stderr
-    from monitor.triton_server import run_triton
+    from monitor.triton.server import run_triton
 
     logs_to_stderr(config.log)
     return run_triton(config)

@@ -19,15 +19,15 @@ from monitor.baseline import Baseline
 from monitor.bus import Bus, BusStats
 from monitor.contract import Verdict
 from monitor.contract.config import Config, Detection
-from monitor.edetector import Detector, Evidence
-from monitor.findings import Findings
-from monitor.judge import blind_verdict, judge, learning_verdict
+from monitor.evidence.edetector import Detector, Evidence
+from monitor.evidence.findings import Findings
 from monitor.service.folding import CONTROL
 from monitor.service.health import Health
 from monitor.service.losses import with_losses
 from monitor.service.references import References, obstacle
 from monitor.store import Store
 from monitor.store.arms import Step
+from monitor.verdict.judge import blind_verdict, judge, learning_verdict
 
 REPUBLISH_S = 10.0
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from monitor.bucket import Bucket, BucketKey
 from monitor.contract import Exchange
-from monitor.fold import fold
 from monitor.service.references import Reference, obstacle
 from monitor.service.scoring import Judged, SkipReason
+from monitor.sketch.bucket import Bucket, BucketKey
+from monitor.sketch.fold import fold
 from monitor.store import CounterKey, Lesson, Work
 from monitor.store.packed import pack
 

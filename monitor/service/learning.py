@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from monitor.baseline import Baseline, build_baseline
-from monitor.bucket import Bucket, BucketKey
 from monitor.bus import Bus
 from monitor.contract import Exchange
 from monitor.contract.config import BaselineConfig
-from monitor.exchange_file import read_exchanges
-from monitor.fold import fold
-from monitor.scored import Scored
+from monitor.offline.exchange_file import read_exchanges
 from monitor.scorer import Scorer
 from monitor.service.folding import CONTROL
 from monitor.service.scoring import reason_not_to_score, score_exchanges
+from monitor.sketch.bucket import Bucket, BucketKey
+from monitor.sketch.fold import fold
+from monitor.sketch.scored import Scored
 from monitor.store import Lesson, Store
 from monitor.store.packed import joined, pack, unpack
 

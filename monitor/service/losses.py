@@ -11,7 +11,7 @@ import msgspec
 
 from monitor.bus import Losses
 from monitor.contract import Verdict
-from monitor.judge import blind_verdict
+from monitor.verdict.judge import blind_verdict
 
 # Share of a window's exchanges that may be missing before it is not judged any more.
 TOLERATED = 0.1

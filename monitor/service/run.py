@@ -22,7 +22,7 @@ import uvicorn
 from monitor.bus import BusError
 from monitor.bus.open import open_bus
 from monitor.contract.config import Config, split_address
-from monitor.exchange_file import ExchangeFileError
+from monitor.offline.exchange_file import ExchangeFileError
 from monitor.scorer import Scorer
 from monitor.scorer.local import RepositoryFault
 from monitor.scorer.open import open_scorer

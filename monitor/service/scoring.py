@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from monitor.contract import Exchange
-from monitor.scored import Scored
 from monitor.scorer import Scorer, Scores
+from monitor.sketch.scored import Scored
 
 # Why an exchange is counted and not scored; `docs/operations.md` says what each means.
 SkipReason = Literal["error", "incomplete", "empty", "refused_by_scorer", "unusable_baseline", "fault"]

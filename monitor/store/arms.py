@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import reduce
 from typing import NamedTuple
 
-from monitor.bucket import Bucket, BucketKey
+from monitor.sketch.bucket import Bucket, BucketKey
 from monitor.store.database import Database
 
 # Minutes that one row covers; each divides the next.

@@ -15,8 +15,8 @@ from typing import Any
 
 import sqlite_utils
 
+from monitor.bus.wal_file import open_wal, writing
 from monitor.store.migrations import MIGRATIONS
-from monitor.wal_file import open_wal, writing
 
 
 class StoreError(RuntimeError):

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from monitor.bucket import Bucket, BucketKey
+from monitor.sketch.bucket import Bucket, BucketKey
 from monitor.store.arms import merge_pending, merge_spans, see
 from monitor.store.baselines import active_ids
 from monitor.store.database import Database, Outdated

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.contract import Exchange
-from monitor.scored import Scored
+from monitor.sketch.scored import Scored
 
 
 class _Packed(msgspec.Struct, frozen=True, array_like=True):

@@ -11,9 +11,9 @@ import pytest
 from monitor.baseline import Baseline, build_baseline
 from monitor.contract import Exchange
 from monitor.contract.config import BaselineConfig
-from monitor.scored import Scored
 from monitor.scorer.fake import FakeScorer
 from monitor.service.scoring import score_exchanges
+from monitor.sketch.scored import Scored
 from monitor.store import Store, open_store
 from tests.monitor.synthetic import World
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from monitor.compare import compare
 from monitor.contract import Cause, Direction, Exchange, Tier, Verdict
 from monitor.contract.config import BaselineConfig, Detection
-from monitor.offline import score_all
-from monitor.scored import Scored
+from monitor.offline.compare import compare
+from monitor.offline.scoring import score_all
 from monitor.scorer.local import LocalScorer
 from monitor.scorer.open import SHIPPED
+from monitor.sketch.scored import Scored
 
 DATA = Path(os.environ.get("DRIFTGATE_DATA", Path(__file__).parents[3] / "shared" / "data"))
 WEIGHTS = SHIPPED / "exchange_scorer" / "1" / "weights" / "reward.safetensors"

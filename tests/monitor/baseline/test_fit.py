@@ -8,11 +8,11 @@ import pytest
 
 from monitor.baseline import Baseline, BaselineError, build_baseline
 from monitor.contract.config import BaselineConfig
-from monitor.features import extract
-from monitor.fold import fold_rows
-from monitor.layout import PROMPT_SCORES
-from monitor.scored import Scored
-from monitor.signals import measure
+from monitor.sketch.features import extract
+from monitor.sketch.fold import fold_rows
+from monitor.sketch.layout import PROMPT_SCORES
+from monitor.sketch.scored import Scored
+from monitor.verdict.signals import measure
 from tests.monitor.synthetic import World
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from monitor.baseline import Baseline
-from monitor.features import extract
+from monitor.sketch.features import extract
 from tests.monitor.synthetic import World
 
 

@@ -16,7 +16,7 @@ from monitor.contract.command import run_app
 from monitor.contract.config import load_config
 from monitor.demo.customers import TOPICS, question
 from monitor.demo.standin_model import Manner, answer
-from monitor.exchange_file import write_exchanges
+from monitor.offline.exchange_file import write_exchanges
 
 
 def exchanges(count: int, seed: int, route: str = "default") -> list[Exchange]:

@@ -8,14 +8,14 @@ from random import Random
 
 import pytest
 
-from monitor.backtest import Alert
 from monitor.cli import build_app
 from monitor.commands.render_backtest import strip
 from monitor.contract import Cause, Direction, Exchange, Tier
 from monitor.contract.command import run_app
 from monitor.demo.customers import DELIVERY, PAYMENT, REPAIR, RETURNS, question
 from monitor.demo.standin_model import Manner, answer
-from monitor.exchange_file import write_exchanges
+from monitor.offline.backtest import Alert
+from monitor.offline.exchange_file import write_exchanges
 
 _TOPICS = (DELIVERY, RETURNS, PAYMENT, REPAIR)
 

@@ -14,11 +14,11 @@ import pytest
 from numpy.typing import NDArray
 
 from monitor.baseline import Baseline
-from monitor.bucket import Bucket
-from monitor.edetector import MINUTES_PER_MONTH, Detector, Evidence
-from monitor.fold import fold
-from monitor.layout import PROMPT_SCORES, RESPONSE_SCORES, SCALE
-from monitor.scored import Scored
+from monitor.evidence.edetector import MINUTES_PER_MONTH, Detector, Evidence
+from monitor.sketch.bucket import Bucket
+from monitor.sketch.fold import fold
+from monitor.sketch.layout import PROMPT_SCORES, RESPONSE_SCORES, SCALE
+from monitor.sketch.scored import Scored
 from tests.monitor.synthetic import World
 
 REWARD = RESPONSE_SCORES.index("reward")

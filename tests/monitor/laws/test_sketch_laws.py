@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from monitor.baseline import Baseline
-from monitor.bucket import Bucket
-from monitor.features import extract
-from monitor.fold import fold, fold_rows
-from monitor.reservoir import KEPT, Kept, priority_of, smallest
-from monitor.scored import Scored
+from monitor.sketch.bucket import Bucket
+from monitor.sketch.features import extract
+from monitor.sketch.fold import fold, fold_rows
+from monitor.sketch.reservoir import KEPT, Kept, priority_of, smallest
+from monitor.sketch.scored import Scored
 from tests.monitor.synthetic import World
 
 

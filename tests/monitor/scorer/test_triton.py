@@ -15,8 +15,8 @@ from monitor.scorer import ScorerUnavailable
 from monitor.scorer.local import LocalScorer
 from monitor.scorer.open import SHIPPED
 from monitor.scorer.triton import TritonScorer, split_rows
-from monitor.triton_plan import Ports, plan
-from monitor.triton_server import TritonServer
+from monitor.triton.plan import Ports, plan
+from monitor.triton.server import TritonServer
 
 PROMPTS = [
     "How do I boil an egg?",

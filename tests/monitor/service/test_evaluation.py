@@ -8,12 +8,12 @@ from monitor.bus.memory import MemoryBus
 from monitor.bus.sqlite import SqliteBus
 from monitor.contract import Tier
 from monitor.contract.config import BaselineConfig, Config, Detection, Route
-from monitor.edetector import Detector
-from monitor.findings import Findings
-from monitor.fold import fold
+from monitor.evidence.edetector import Detector
+from monitor.evidence.findings import Findings
 from monitor.service.evaluation import Evaluator, _next_state, _read, _window_starts
 from monitor.service.health import Health
 from monitor.service.references import References
+from monitor.sketch.fold import fold
 from monitor.store import CounterKey, Work
 from monitor.store.arms import Step
 

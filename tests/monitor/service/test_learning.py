@@ -8,7 +8,7 @@ import pytest
 from monitor.baseline import BaselineError
 from monitor.bus.memory import MemoryBus
 from monitor.contract.config import BaselineConfig
-from monitor.exchange_file import ExchangeFileError, write_exchanges
+from monitor.offline.exchange_file import ExchangeFileError, write_exchanges
 from monitor.scorer.fake import FakeScorer
 from monitor.service.folding import make_work
 from monitor.service.learning import Source, create, file_sources, learn, period_source, sweep

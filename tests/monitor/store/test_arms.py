@@ -8,8 +8,8 @@ from functools import reduce
 import numpy as np
 import pytest
 
-from monitor.bucket import Bucket, BucketKey
-from monitor.fold import fold
+from monitor.sketch.bucket import Bucket, BucketKey
+from monitor.sketch.fold import fold
 from monitor.store.arms import Step, runs, see
 from monitor.store.ledger import add_deltas
 

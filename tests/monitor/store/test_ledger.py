@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.fold import fold
+from monitor.sketch.fold import fold
 from monitor.store import CounterKey, Lesson, Outdated, Work, open_store
 
 KEY = ("default", "control")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monitor.scored import Scored
+from monitor.sketch.scored import Scored
 from monitor.store.packed import joined, pack, unpack
 
 

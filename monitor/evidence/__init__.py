@@ -1,0 +1,1 @@
+"""Is it noise? The e-detector for streams, the two-sample test for files, and what they find."""

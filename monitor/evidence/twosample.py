@@ -1,0 +1,178 @@
+"""Two files of exchanges: is there any difference that chance would not make? One look, exact level.
+
+Law of this file: every statistic is a function of the pooled exchanges that does not know which side they are from,
+plus the labels; the labels are then permuted, so the level holds for any sample size and any dependence between
+features (Fisher 1935; Hemerik & Goeman 2018). Three families are tested: the prompts (traffic), the responses given
+their prompts (behaviour) and how they were served (service).
+
+For behaviour the responses are first freed of what their prompts explain, by kernel ridge regression on the pooled
+prompts with an extra term for equal prompts: on paired files this compares each answer with the other answers to the
+same question. Where the traffic changed too, labels are permuted only among exchanges that were about as likely to
+come from either side (strata of the propensity score; Rosenbaum & Rubin 1984), so that other questions are not
+taken for other answers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import pearson3, skew
+
+from monitor.evidence.contrasts import (
+    Block,
+    behaviour_statistics,
+    propensity_strata,
+    service_statistics,
+    traffic_statistics,
+)
+from monitor.sketch.features import extract
+from monitor.sketch.reservoir import priority_of
+from monitor.sketch.scored import Scored
+
+Floats = NDArray[np.float64]
+
+
+class TwoSample(NamedTuple):
+    """p-values of the families, and of all together (`p_value`); a family that cannot be tested is absent."""
+
+    families: dict[str, float]
+    p_value: float
+
+
+# Permutations, and exchanges a side used at most: more change neither verdict nor power that matters.
+_PERMUTATIONS, _ROWS = 400, 1200
+_FEWEST = 20
+_SHARES = {"traffic": 0.30, "behaviour": 0.60, "service": 0.10}
+# Traffic counts as changed, for the behaviour test's sake, from this p-value on.
+_SHIFTED = 0.05
+
+
+def compare_samples(baseline: Scored, window: Scored, seed: int = 0) -> TwoSample:
+    """Test whether two sets of scored exchanges come from one source."""
+    baseline, window = _thin(baseline), _thin(window)
+    pooled = join(baseline, window)
+    features = extract(pooled)
+    label = np.arange(len(pooled.exchanges)) >= len(baseline.exchanges)
+    tested = Labelled(label, np.zeros(len(label), dtype=np.intp), seed)
+    families: dict[str, float | None] = {}
+    families["traffic"] = tested.take(features.prompted).p_value(
+        lambda rows: traffic_statistics(pooled, features, rows)
+    )
+    shifted = (families["traffic"] or 0.0) <= _SHIFTED
+    strata = propensity_strata(pooled, features, label) if shifted else tested.stratum
+    answered = tested._replace(stratum=strata).take(features.answered & (strata >= 0))
+    families["behaviour"] = answered.p_value(
+        lambda rows: behaviour_statistics(pooled, features, rows, unconditional=not shifted)
+    )
+    families["service"] = tested.p_value(lambda rows: service_statistics(features, rows))
+    known = {name: p for name, p in families.items() if p is not None}
+    return TwoSample(known, combined_p(known))
+
+
+def combined_p(families: dict[str, float]) -> float:
+    """Combine the families' p-values by weighted Bonferroni."""
+    whole = sum(_SHARES[name] for name in families) or 1.0
+    return min([1.0, *(p * whole / _SHARES[name] for name, p in families.items())])
+
+
+def family_level(name: str, families: dict[str, float], alpha: float) -> float:
+    """Return the level of one family within `alpha` for all."""
+    return alpha * _SHARES[name] / (sum(_SHARES[other] for other in families) or 1.0)
+
+
+class Labelled(NamedTuple):
+    """Rows to be told apart: `label` bool (n,) is True in the window; labels move within a `stratum` int (n,)."""
+
+    label: NDArray[np.bool_]
+    stratum: NDArray[np.intp]
+    seed: int
+    rows: NDArray[np.intp] | None = None
+
+    def take(self, mask: NDArray[np.bool_]) -> Labelled:
+        """Return the rows of a mask."""
+        rows = np.flatnonzero(mask)
+        return self._replace(label=self.label[rows], stratum=self.stratum[rows], rows=rows)
+
+    def p_value(self, statistics: Callable[[NDArray[np.intp]], list[Block]]) -> float | None:
+        """Test these rows; None where either side has too few of them."""
+        rows = np.arange(len(self.label)) if self.rows is None else self.rows
+        if min(int(self.label.sum()), int((~self.label).sum())) < _FEWEST:
+            return None
+        blocks = [block for block in statistics(rows) if block.features.shape[1]]
+        return permutation_p(blocks, self.permuted()) if blocks else None
+
+    def permuted(self) -> Floats:
+        """Return (1 + permutations, n) contrasts of window against the rest, the observed one first.
+
+        Within each stratum the window's rows weigh +1/size and the others -1/size, times the window's share.
+        """
+        rng = np.random.default_rng(self.seed)
+        contrasts = np.zeros((_PERMUTATIONS + 1, len(self.label)))
+        for stratum in np.unique(self.stratum):
+            where = np.flatnonzero(self.stratum == stratum)
+            inside = int(self.label[where].sum())
+            outside = len(where) - inside
+            if not inside or not outside:
+                continue
+            weight = np.where(self.label[where], 1.0 / inside, -1.0 / outside) * inside
+            contrasts[0, where] = weight
+            for b in range(1, _PERMUTATIONS + 1):
+                contrasts[b, where] = rng.permutation(weight)
+        return contrasts
+
+
+def permutation_p(blocks: Sequence[Block], contrasts: Floats) -> float:
+    """Return the p-value of the observed contrast (row 0) under all blocks' statistics together.
+
+    Each statistic is made comparable by the tail of its permutation distribution (Pearson III, fitted), then the mean
+    of -log p, strong against broad change, and their maximum, strong against a narrow one, are added.
+    """
+    surprise = np.column_stack([-np.log(_tail(_summary(block, contrasts))) for block in blocks])
+    return float(_tail(np.log(2.0 * surprise.mean(axis=1) + surprise.max(axis=1)))[0])
+
+
+def _summary(block: Block, contrasts: Floats) -> Floats:
+    shift = contrasts @ block.features
+    if block.peak:
+        return np.asarray(np.log(np.abs(shift).max(axis=1) + 1e-12), dtype=np.float64)
+    return np.asarray(np.log((shift**2).sum(axis=1) + 1e-12), dtype=np.float64)
+
+
+def _tail(values: Floats) -> Floats:
+    spread = values.std()
+    if spread < 1e-12:
+        return np.ones_like(values)
+    p = pearson3.sf((values - values.mean()) / spread, float(np.clip(skew(values), -1.5, 1.5)))
+    return np.asarray(np.clip(p, 1e-12, 1.0), dtype=np.float64)
+
+
+def join(first: Scored, second: Scored) -> Scored:
+    """Return the exchanges of both, one after the other."""
+    shift = len(first.exchanges)
+    return Scored(
+        [*first.exchanges, *second.exchanges],
+        np.concatenate([first.prompt, second.prompt]),
+        np.concatenate([first.response, second.response]),
+        np.concatenate([first.reward, second.reward]),
+        first.errors | {row + shift: why for row, why in second.errors.items()},
+    )
+
+
+def _thin(scored: Scored) -> Scored:
+    """Keep at most `_ROWS`, chosen by a hash of the prompt so that both sides keep the same questions.
+
+    The n-th time that a prompt occurs has a hash of its own: a prompt asked often is thinned, not kept or lost whole.
+    """
+    if len(scored.exchanges) <= _ROWS:
+        return scored
+    times: Counter[str] = Counter()
+    priorities = []
+    for e in scored.exchanges:
+        priorities.append(priority_of(f"{times[e.prompt]} {e.prompt}"))
+        times[e.prompt] += 1
+    order = np.argsort(priorities, kind="stable")
+    return scored.take(np.sort(order[:_ROWS]))

@@ -1,0 +1,1 @@
+"""Files of exchanges: reading, scoring, comparing, backtesting."""

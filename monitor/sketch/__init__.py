@@ -1,0 +1,1 @@
+"""Sketches: exchanges folded into additive buckets."""

@@ -1,0 +1,80 @@
+"""Features of scored exchanges that need no baseline: which rows can be judged, and how they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.sketch.scored import Scored
+from monitor.text.style import RESPONSE_FEATURES, prompt_style, response_style, style_matrix
+
+Mask = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+_TRUNCATED = frozenset({"length", "max_tokens", "max_output_tokens"})
+
+
+class Features(NamedTuple):
+    """Of n exchanges: masks and counts bool (n,), styles float64 (n, features), `latency`, `ttft` log s or NaN.
+
+    `prompted`: the prompt has an embedding. `answered`: so has a complete answer, which can be judged.
+    """
+
+    prompted: Mask
+    answered: Mask
+    prompt_style: Floats
+    response_style: Floats
+    latency: Floats
+    ttft: Floats
+    flags: dict[str, Mask]
+
+
+def extract(scored: Scored) -> Features:
+    """Return the features of scored exchanges, row by row."""
+    exchanges = scored.exchanges
+    n = len(exchanges)
+    fine = np.ones(n, dtype=bool)
+    fine[list(scored.errors)] = False
+    prompted = fine & scored.prompt.any(axis=1)
+    served = _mask(n, (e.status < 400 and e.error is None for e in exchanges))
+    complete = _mask(n, (e.complete for e in exchanges))
+    answered = prompted & served & complete & scored.response.any(axis=1)
+    silent = _mask(
+        n, (e.response is not None and not e.response.strip() and not e.tool_calls for e in exchanges)
+    )
+    response = style_matrix(response_style, (e.response or "" for e in exchanges))
+    worded = response[:, _REFUSAL] > 0
+    flags = {
+        "errors": ~served,
+        "incomplete": served & ~complete,
+        "empty": served & complete & silent,
+        "truncated": _mask(n, (e.finish_reason in _TRUNCATED for e in exchanges)),
+        "refused": _mask(n, (e.refused for e in exchanges)) | (answered & worded),
+        "tool_calls": _mask(n, (bool(e.tool_calls) for e in exchanges)),
+        "unscored": ~fine,
+    }
+    return Features(
+        prompted,
+        answered,
+        style_matrix(prompt_style, (e.prompt for e in exchanges)),
+        response,
+        _log_seconds(e.latency_s for e in exchanges),
+        _log_seconds(e.ttft_s for e in exchanges),
+        flags,
+    )
+
+
+_REFUSAL = RESPONSE_FEATURES.index("refusal")
+
+
+def _mask(n: int, values: Iterable[bool]) -> Mask:
+    return np.fromiter(values, dtype=bool, count=n)
+
+
+def _log_seconds(values: Iterable[float | None]) -> Floats:
+    seconds = np.array([np.nan if v is None or v < 0 else v for v in values], dtype=np.float64)
+    logs: Floats = np.log(seconds + 1e-3)
+    return logs

@@ -1,0 +1,1 @@
+"""Texts as numbers, without a model: style features, and words that name groups of texts."""

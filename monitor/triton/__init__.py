@@ -1,0 +1,1 @@
+"""The embedded Triton Inference Server: what it needs, and running it."""

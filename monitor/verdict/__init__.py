@@ -1,0 +1,1 @@
+"""From two buckets and the evidence to a verdict: signals, tiers, cause, explanation, words."""

@@ -1,0 +1,199 @@
+"""Judging: from a baseline, a window and the evidence to a verdict.
+
+Law of this file: pure. What cannot be known is `learning` or `blind`, never `ok`. The cause is who changed (the
+askers, the model, the service); the direction is whether that is for the worse; neither is claimed without evidence.
+"""
+
+from __future__ import annotations
+
+from math import ceil, floor
+
+import msgspec
+
+from monitor.baseline.frozen import Baseline
+from monitor.contract import Cause, Direction, Progress, Signal, Tier, Verdict
+from monitor.contract.config import Detection
+from monitor.evidence.findings import Findings
+from monitor.sketch.bucket import Bucket
+from monitor.verdict.attribution import attribute
+from monitor.verdict.headline import headline, reasons_for
+from monitor.verdict.shifts import explain
+from monitor.verdict.signals import measure, reward_scale
+from monitor.verdict.tiers import NEVER_RAISED, RULES, grade
+
+_SERVICE = ("errors", "incomplete", "empty", "truncation")
+_FEWEST_DRIFTED = 10
+# Beyond this share of new prompts the rest is too small a part of the traffic to speak for the model.
+_MOSTLY_NEW = 0.7
+
+
+def judge(
+    baseline: Baseline,
+    window: Bucket,
+    findings: Findings,
+    *,
+    arm: str,
+    settings: Detection,
+    now: float,
+    previous: Verdict | None = None,
+) -> Verdict:
+    """Return the verdict of one arm of the baseline's route on a window of its exchanges.
+
+    `previous` is its last verdict: a tier is left less easily than it is entered.
+    """
+    route = baseline.route
+    n = {"baseline": baseline.size, "window": window.n}
+    scored, needed = max(window.count("prompts"), window.count("errors")), fewest(findings, settings)
+    if scored < needed:
+        why = f"{scored} scored exchanges in the window, {needed} are needed to judge"
+        return blind_verdict(route, arm, why=why, now=now, n=n, baseline=baseline.id)
+    before = {name: signal.tier for name, signal in previous.signals.items()} if previous else {}
+    measured = measure(baseline, window)
+    error = settings.reward_error / reward_scale(baseline) if "reward" in measured else 0.0
+    signals = grade(measured, findings, settings.thresholds, before, reward_error=error)
+    attribution = attribute(baseline, window)
+    cause = _cause(findings, signals)
+    direction = _direction(baseline, signals)
+    tier = _overall(signals, direction)
+    draft = Verdict(
+        route=route,
+        arm=arm,
+        tier=tier,
+        time=now,
+        drifted=findings.drifted,
+        direction=direction,
+        cause=cause,
+        n=n,
+        since=findings.since if findings.drifted else None,
+        baseline=baseline.id,
+        caveats=(*baseline.notes, *_caveats(window)),
+        signals=signals,
+        attribution=attribution,
+        shifts=explain(baseline, window) if findings.drifted else (),
+    )
+    return msgspec.structs.replace(draft, headline=headline(draft), reasons=reasons_for(draft, attribution))
+
+
+def fewest(findings: Findings, settings: Detection) -> int:
+    """Return how many exchanges a window needs: few where the evidence already stands, to put a size to it."""
+    return min(settings.min_window, _FEWEST_DRIFTED) if findings.drifted else settings.min_window
+
+
+def window_starts(findings: Findings, settings: Detection, until: int) -> list[int]:
+    """Return the epoch minutes at which the window that ends at `until` may begin, the preferred one first.
+
+    What came before a change only dilutes its effect, so the window begins where the evidence says the change did;
+    where that leaves too few exchanges to judge, it begins earlier.
+    """
+    whole = until - max(1, round(settings.window_hours * 60.0))
+    if findings.since is None:
+        return [whole]
+    began = findings.since / 60.0
+    return [max(whole, ceil(began)), max(whole, floor(began)), whole]
+
+
+def learning_verdict(route: str, arm: str, *, have: int, need: int, now: float) -> Verdict:
+    """Return the verdict of a route whose baseline is still being learnt."""
+    return Verdict(
+        route=route,
+        arm=arm,
+        tier=Tier.LEARNING,
+        time=now,
+        n={"baseline": 0, "window": have},
+        headline=f"{route}: learning a baseline, {have} of {need} exchanges",
+        progress=Progress(have=have, need=need),
+    )
+
+
+def blind_verdict(
+    route: str,
+    arm: str,
+    *,
+    why: str,
+    now: float,
+    n: dict[str, int] | None = None,
+    baseline: str | None = None,
+) -> Verdict:
+    """Return the verdict of a route that cannot be judged, and why."""
+    return Verdict(
+        route=route,
+        arm=arm,
+        tier=Tier.BLIND,
+        time=now,
+        cause=Cause.UNCERTAIN,
+        n=n or {},
+        baseline=baseline,
+        headline=f"{route}: cannot tell, {why}",
+        reasons=(why,),
+    )
+
+
+def _cause(findings: Findings, signals: dict[str, Signal]) -> Cause:
+    """Name who changed. The response given its prompt speaks before the mix of prompts does."""
+    if not findings.drifted:
+        return Cause.NONE
+    if findings.service and any(signals[name].tier.concern >= 2 for name in _SERVICE if name in signals):
+        return Cause.DATA_QUALITY
+    if findings.behaviour and findings.traffic and _new(signals) > _MOSTLY_NEW:
+        return Cause.UNCERTAIN
+    if findings.behaviour:
+        return Cause.MODEL
+    if findings.traffic:
+        return Cause.TRAFFIC
+    return Cause.UNCERTAIN
+
+
+def _new(signals: dict[str, Signal]) -> float:
+    return signals["new_clusters"].value if "new_clusters" in signals else 0.0
+
+
+def _direction(baseline: Baseline, signals: dict[str, Signal]) -> Direction:
+    """Worse when reward fell or anything plainly bad rose; better when reward rose by more than length explains."""
+    raised = {name: s for name, s in signals.items() if s.tier.concern >= 2 and RULES[name].bad}
+    if any(_is_bad(name, signal) for name, signal in raised.items() if name != "new_clusters"):
+        return Direction.DEGRADED
+    reward = signals.get("reward")
+    if reward is None or reward.tier is not Tier.IMPROVED or "new_clusters" in raised:
+        return Direction.NEUTRAL
+    if not _only_length(baseline, signals):
+        return Direction.IMPROVED
+    return Direction.NEUTRAL
+
+
+def _is_bad(name: str, signal: Signal) -> bool:
+    return (signal.effect or 0.0) * RULES[name].bad > 0
+
+
+def _only_length(baseline: Baseline, signals: dict[str, Signal]) -> bool:
+    """Tell whether the baseline's own slope of reward on length explains the whole gain."""
+    reward, length = signals["reward"], signals.get("length")
+    if length is None or length.effect is None or reward.effect is None or reward.interval is None:
+        return False
+    error = (reward.interval[1] - reward.interval[0]) / 3.92
+    explained = baseline.length_slope * length.effect / reward_scale(baseline)
+    return reward.effect - explained < 1.96 * error
+
+
+def _overall(signals: dict[str, Signal], direction: Direction) -> Tier:
+    """Return the worst tier; what is real but not worse, beside a real improvement, is the improvement."""
+    raised = {name: s.tier for name, s in signals.items() if name not in NEVER_RAISED}
+    worst = max(raised.values(), key=lambda tier: tier.concern, default=Tier.OK)
+    if worst is Tier.CRITICAL:
+        return worst
+    if direction is Direction.IMPROVED:
+        return Tier.IMPROVED
+    return Tier.MINOR if worst is Tier.IMPROVED else worst
+
+
+def _caveats(window: Bucket) -> tuple[str, ...]:
+    """Say what so few exchanges cannot show."""
+    n, caveats = window.count("answers"), []
+    if 0 < n < 400:
+        # Smallest shift found with power 0.9 at level 0.01, two-sided (normal approximation), and share of traffic.
+        smallest = 3.86 / n**0.5
+        caveats.append(
+            f"{n} answers: shifts below {smallest:.2f} standard deviations are likely to stay unseen"
+        )
+    if not n:
+        caveats.append("no answers in the window: only changes of the prompts can be seen")
+    return tuple(caveats)

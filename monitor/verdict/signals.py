@@ -1,0 +1,310 @@
+"""Signals: every number that is compared with the baseline, measured from two buckets.
+
+Law of this file: it measures and never judges. Each signal is one small function of (baseline, window); `SIGNALS` is
+the list of all. The cost does not depend on how many exchanges the window holds. A signal that cannot be measured
+(no answers, no rewards, no times) is absent, not zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from monitor.baseline.frozen import Baseline
+from monitor.contract import Signal, Tier
+from monitor.sketch.bucket import Bucket
+from monitor.sketch.layout import PROMPT_SCORES, RESPONSE_SCORES, SYSTEM_SCORES, known_share
+from monitor.text.style import RESPONSE_FEATURES
+from monitor.verdict.divergence import Divergence, compare_histograms
+from monitor.verdict.novelty import new_share
+
+Floats = NDArray[np.float64]
+Measure = Callable[[Baseline, Bucket], Signal | None]
+_FEWEST = 20
+
+
+def measure(baseline: Baseline, window: Bucket) -> dict[str, Signal]:
+    """Measure all signals; their tiers are `ok` until judged."""
+    measured = {name: signal(baseline, window) for name, signal in SIGNALS.items()}
+    return {name: signal for name, signal in measured.items() if signal is not None}
+
+
+def dispersion_of(baseline: Baseline, family: str, name: str, names: tuple[str, ...]) -> float:
+    """Return the overdispersion of one score."""
+    return float(baseline.overdispersion[family][names.index(name)])
+
+
+def two_sided(effect: float, error: float) -> float:
+    """Return the two-sided normal p-value of an effect with this standard error."""
+    return float(2 * norm.sf(abs(effect) / error)) if error > 0 else 1.0
+
+
+def _interval(effect: float, error: float) -> tuple[float, float]:
+    return (effect - 1.96 * error, effect + 1.96 * error)
+
+
+def _new_clusters(baseline: Baseline, window: Bucket) -> Signal | None:
+    dispersion = dispersion_of(baseline, "prompt", "prompt novelty", PROMPT_SCORES)
+    share = new_share(
+        window.read("prompt_ranks"), int(baseline.reference.read("prompt_ranks").sum()), dispersion
+    )
+    if share is None:
+        return None
+    return Signal(
+        value=share.value,
+        tier=Tier.OK,
+        unit="share of prompts",
+        null_mean=share.null_mean,
+        null_high=share.null_high,
+        baseline_mean=0.0,
+        window_mean=share.value,
+        p_value=share.p_value,
+        effect=max(0.0, share.value - share.null_mean),
+        interval=(share.low, share.high),
+    )
+
+
+def _prompt_novelty(baseline: Baseline, window: Bucket) -> Signal | None:
+    n, m = window.count("prompts"), baseline.reference.read("prompt_ranks").sum()
+    if not n:
+        return None
+    ranks = window.read("prompt_ranks")
+    mean = float((ranks * (np.arange(len(ranks)) + 0.5)).sum() / len(ranks) / n)
+    effect = float(window.read("prompt_scores")[PROMPT_SCORES.index("prompt novelty")] / n)
+    dispersion = dispersion_of(baseline, "prompt", "prompt novelty", PROMPT_SCORES)
+    error = float(np.sqrt(dispersion * (1 / n + 1 / m)))
+    return _standardised("mean rank of distance", mean, 0.5, effect, error)
+
+
+def _standardised(unit: str, value: float, reference: float, effect: float, error: float) -> Signal:
+    return Signal(
+        value=value,
+        tier=Tier.OK,
+        unit=unit,
+        null_mean=0.0,
+        null_high=float(norm.ppf(0.9995)) * error,
+        baseline_mean=reference,
+        window_mean=value,
+        p_value=two_sided(effect, error),
+        effect=effect,
+        interval=_interval(effect, error),
+    )
+
+
+def _divergence(unit: str, found: Divergence | None) -> Signal | None:
+    if found is None:
+        return None
+    return Signal(
+        value=found.value,
+        tier=Tier.OK,
+        unit=unit,
+        null_mean=found.null_mean,
+        null_high=found.null_high,
+        p_value=found.p_value,
+        effect=found.excess,
+    )
+
+
+def _mean_dispersion(baseline: Baseline, family: str) -> float:
+    return float(baseline.overdispersion[family].mean())
+
+
+def _prompt_js(baseline: Baseline, window: Bucket) -> Signal | None:
+    counts = baseline.reference.read("prompt_clusters"), window.read("prompt_clusters")
+    return _divergence("bits", compare_histograms(*counts, _mean_dispersion(baseline, "prompt")))
+
+
+def _response_js(baseline: Baseline, window: Bucket) -> Signal | None:
+    counts = baseline.reference.read("response_clusters"), window.read("response_clusters")
+    return _divergence("bits", compare_histograms(*counts, _mean_dispersion(baseline, "response")))
+
+
+def _reward_shape(baseline: Baseline, window: Bucket) -> Signal | None:
+    counts = baseline.reference.read("reward_ranks"), window.read("reward_ranks")
+    dispersion = dispersion_of(baseline, "response", "reward", RESPONSE_SCORES)
+    return _divergence("bits", compare_histograms(*counts, dispersion))
+
+
+def _given_prompt(baseline: Baseline, window: Bucket) -> Signal | None:
+    """Largest shift of a response score once its prompt is accounted for."""
+    n, m = window.count("supported"), baseline.reference.count("supported")
+    if n < _FEWEST or not m:
+        return None
+    shifts = window.read("response_scores") / n - baseline.reference.read("response_scores") / m
+    known = m * known_share(RESPONSE_SCORES)
+    errors = np.sqrt(baseline.overdispersion["response"] * (1 / n + 1 / known))
+    return _largest(shifts, errors, RESPONSE_SCORES)
+
+
+def _style(baseline: Baseline, window: Bucket) -> Signal | None:
+    """Largest shift of a style feature of the responses, whatever was asked."""
+    shifts, errors = style_shifts(baseline, window)
+    return _largest(shifts, errors, RESPONSE_FEATURES) if len(shifts) else None
+
+
+def _largest(shifts: Floats, errors: Floats, names: tuple[str, ...]) -> Signal:
+    top = int(np.argmax(np.abs(shifts) / errors))
+    effect, error = float(shifts[top]), float(errors[top])
+    null_high = float(norm.ppf(1 - 0.0005 / len(shifts))) * error
+    return Signal(
+        value=abs(effect),
+        tier=Tier.OK,
+        unit="sd of the baseline",
+        null_mean=float(np.sqrt(2 * np.log(len(shifts)))) * error,
+        null_high=null_high,
+        p_value=min(1.0, len(shifts) * two_sided(effect, error)),
+        effect=effect,
+        interval=_interval(effect, error),
+        note=names[top].removeprefix("response "),
+    )
+
+
+def style_shifts(baseline: Baseline, window: Bucket) -> tuple[Floats, Floats]:
+    """Return the standardised shift of each style feature of the responses and its standard error; empty if none."""
+    n, m = window.count("answers"), baseline.reference.count("answers")
+    if not n or not m:
+        return np.zeros(0), np.zeros(0)
+    reference = baseline.reference.read("response_style") / m
+    square = baseline.reference.read("response_style_sq") / m
+    spread = np.sqrt(np.maximum(square - reference**2, 0.0))
+    mine = window.read("response_style") / n
+    own = np.sqrt(np.maximum(window.read("response_style_sq") / n - mine**2, 0.0))
+    # A feature that the baseline never showed has no spread of its own: the window's stands in.
+    scale = np.maximum(spread, np.where(spread > 1e-6, 0.0, np.maximum(own, 1e-6)))
+    errors = np.sqrt(
+        baseline.overdispersion["response"][: len(reference)] * (1 / n + (spread / scale) ** 2 / m)
+    )
+    return (mine - reference) / scale, np.maximum(errors, 1e-9)
+
+
+def _style_feature(feature: str, unit: str, shown: Callable[[float], float]) -> Measure:
+    index = RESPONSE_FEATURES.index(feature)
+
+    def measured(baseline: Baseline, window: Bucket) -> Signal | None:
+        shifts, errors = style_shifts(baseline, window)
+        if not len(shifts):
+            return None
+        before = shown(
+            float(baseline.reference.read("response_style")[index]) / baseline.reference.count("answers")
+        )
+        after = shown(float(window.read("response_style")[index]) / window.count("answers"))
+        return _standardised(unit, after, before, float(shifts[index]), float(errors[index]))
+
+    return measured
+
+
+def _rate(name: str, of: str) -> Measure:
+    """Share of exchanges; the effect is Cohen's h, the p-value of the pooled two-proportion test."""
+
+    def measured(baseline: Baseline, window: Bucket) -> Signal | None:
+        n, m = window.count(of), baseline.reference.count(of)
+        if not n or not m:
+            return None
+        before, after = baseline.reference.count(name) / m, window.count(name) / n
+        effect = 2 * (np.arcsin(np.sqrt(after)) - np.arcsin(np.sqrt(before)))
+        pooled = (baseline.reference.count(name) + window.count(name)) / (n + m)
+        error = np.sqrt(max(pooled * (1 - pooled), 0.25 / (n + m)) * (1 / n + 1 / m))
+        signal = _standardised(f"share of {of}", after, before, float(effect), float(np.sqrt(1 / n + 1 / m)))
+        return msgspec.structs.replace(signal, p_value=two_sided(after - before, float(error)))
+
+    return measured
+
+
+def _latency(baseline: Baseline, window: Bucket) -> Signal | None:
+    n, m = window.count("timed"), baseline.reference.count("timed")
+    if n < _FEWEST or m < _FEWEST:
+        return None
+    effect = float(window.read("system_scores")[SYSTEM_SCORES.index("latency")] / n)
+    before, after = np.exp(baseline.reference.total("latency") / m), np.exp(window.total("latency") / n)
+    return _standardised(
+        "s (geometric mean)", float(after), float(before), effect, float(np.sqrt(1 / n + 1 / m))
+    )
+
+
+def _reward(baseline: Baseline, window: Bucket) -> Signal | None:
+    """Mean reward; the effect is the relative change of the part that the prompts do not explain."""
+    n, m = window.count("rewarded"), baseline.reference.count("rewarded")
+    if n < _FEWEST or m < _FEWEST:
+        return None
+    before, after = baseline.reference.total("reward") / m, window.total("reward") / n
+    change, error = reward_behaviour(baseline, window)
+    scale = reward_scale(baseline)
+    effect, error = change / scale, error / scale
+    return Signal(
+        value=after,
+        tier=Tier.OK,
+        unit="reward",
+        null_mean=0.0,
+        null_high=float(norm.ppf(0.9995)) * error,
+        baseline_mean=before,
+        window_mean=after,
+        p_value=two_sided(effect, error),
+        effect=effect,
+        interval=_interval(effect, error),
+    )
+
+
+def reward_scale(baseline: Baseline) -> float:
+    """Return what a relative reward change is relative to.
+
+    That is the baseline's mean where rewards are positive (probabilities, ratings). For rewards around zero, such as
+    raw logits, it is chosen such that one standard deviation counts as 50 %.
+    """
+    m = baseline.reference.count("rewarded")
+    mean = baseline.reference.total("reward") / m
+    spread = float(np.sqrt(max(baseline.reference.total("reward_sq") / m - mean**2, 1e-12)))
+    return mean if mean > 0.5 * spread else 2.0 * spread
+
+
+def reward_behaviour(baseline: Baseline, window: Bucket) -> tuple[float, float]:
+    """Return the change of reward given the prompt over supported prompts, in reward units, and its error."""
+    reference = baseline.reference
+    n = window.count("rewarded") - int(window.total("unsupported"))
+    m = reference.count("rewarded") - int(reference.total("unsupported"))
+    if n < _FEWEST or m < _FEWEST:
+        return 0.0, float("inf")
+    change = window.total("residual") / n - reference.total("residual") / m
+    dispersion = dispersion_of(baseline, "response", "reward", RESPONSE_SCORES)
+    variance = [
+        bucket.total("residual_sq") / size - (bucket.total("residual") / size) ** 2
+        for bucket, size in ((window, n), (reference, m))
+    ]
+    return change, float(np.sqrt(dispersion * (max(variance[0], 1e-12) / n + max(variance[1], 1e-12) / m)))
+
+
+def _same(value: float) -> float:
+    return value
+
+
+def _exponential(value: float) -> float:
+    return float(np.expm1(value))
+
+
+SIGNALS: dict[str, Measure] = {
+    "new_clusters": _new_clusters,
+    "prompt_novelty": _prompt_novelty,
+    "prompt_js": _prompt_js,
+    "response_js": _response_js,
+    "response_given_prompt": _given_prompt,
+    "response_style": _style,
+    "reward": _reward,
+    "reward_shape": _reward_shape,
+    "length": _style_feature("length", "characters (geometric mean)", _exponential),
+    "lists": _style_feature("list_items", "list items (geometric mean)", _exponential),
+    "code": _style_feature("code", "code marks (geometric mean)", _exponential),
+    "markdown": _style_feature("bold", "bold passages (geometric mean)", _exponential),
+    "passive_voice": _style_feature("passive", "passives per sentence", _same),
+    "hedging": _style_feature("hedging", "hedging words per word", _same),
+    "repetition": _style_feature("repetition", "share of repeated word triples", _same),
+    "unfinished": _style_feature("unfinished", "share of answers", _same),
+    "refusal": _rate("refused", "answers"),
+    "truncation": _rate("truncated", "exchanges"),
+    "empty": _rate("empty", "exchanges"),
+    "incomplete": _rate("incomplete", "exchanges"),
+    "errors": _rate("errors", "exchanges"),
+    "latency": _latency,
+}

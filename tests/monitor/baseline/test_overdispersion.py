@@ -1,0 +1,61 @@
+"""Overdispersion is one where exchanges are independent and about right where they are not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from monitor.baseline.overdispersion import overdispersion
+
+
+def autocorrelated(rng: np.random.Generator, m: int, p: int, rho: float) -> np.ndarray:
+    """Draw stationary series in which neighbours correlate by rho: sums vary (1 + rho) / (1 - rho) as much."""
+    x = rng.standard_normal((m, p))
+    for i in range(1, m):
+        x[i] = rho * x[i - 1] + np.sqrt(1 - rho**2) * x[i]
+    return x
+
+
+@pytest.mark.parametrize("m", [300, 1000, 5000])
+def test_independent_exchanges_have_none(m: int):
+    """White noise is given a factor near one, never below it."""
+    rng = np.random.default_rng(m)
+    factors = np.array([overdispersion(rng.standard_normal((m, 27))) for _ in range(5)])
+    assert factors.min() >= 1.0
+    assert factors.mean() < 1.25
+
+
+@pytest.mark.parametrize(("rho", "low", "high"), [(0.5, 2.3, 4.2), (0.8, 6.0, 13.0), (0.95, 20.0, 60.0)])
+def test_neighbours_that_resemble_each_other(rho: float, low: float, high: float):
+    """The factor comes near (1 + rho) / (1 - rho): 3, 9 and 39 here."""
+    rng = np.random.default_rng(0)
+    factors = [overdispersion(autocorrelated(rng, 5000, 5, rho)).mean() for _ in range(4)]
+    assert low < np.mean(factors) < high
+
+
+def test_one_clustered_score_among_independent_ones_is_found():
+    """The factor belongs to the score that has it; the others are hardly drawn along."""
+    rng = np.random.default_rng(1)
+    scores = rng.standard_normal((6000, 20))
+    scores[:, :1] = autocorrelated(rng, 6000, 1, 0.9)
+    factor = overdispersion(scores)
+    assert factor[0] > 10
+    assert factor[1:].mean() < 2.0
+
+
+def test_blocks_of_equal_values():
+    """Sessions of five equal exchanges vary five times as much."""
+    rng = np.random.default_rng(2)
+    factor = overdispersion(np.repeat(rng.standard_normal((1200, 10)), 5, axis=0))
+    assert 3.8 < factor.mean() < 6.5
+
+
+@pytest.mark.parametrize("m", [0, 1, 119])
+def test_too_few_exchanges_to_tell(m: int):
+    """Without a dozen blocks independence is assumed."""
+    assert overdispersion(np.ones((m, 3))).tolist() == [1.0, 1.0, 1.0]
+
+
+def test_constant_scores():
+    """A score that never varies has no overdispersion."""
+    assert overdispersion(np.zeros((500, 2))).tolist() == [1.0, 1.0]

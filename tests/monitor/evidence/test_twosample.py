@@ -1,0 +1,149 @@
+"""The two-sample test keeps its level on any pair of files, uses pairs of equal prompts, and blames the right side."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+
+from monitor.evidence import twosample
+from monitor.evidence.twosample import TwoSample, combined_p, compare_samples, family_level, join
+from monitor.sketch.scored import Scored
+from tests.monitor.synthetic import World
+
+
+def test_p_values_without_change():
+    """Over twenty pairs of driftless files p-values are as rare as they say."""
+    found = [compare_samples(World().make(60, seed=s), World().make(50, seed=500 + s)) for s in range(20)]
+    p = np.array([t.p_value for t in found])
+    # The 99.9 % points of binomial(20, .05) and binomial(20, .01) are 5 and 2.
+    assert (p <= 0.05).sum() <= 5
+    assert (p <= 0.01).sum() <= 2
+    for family in ("traffic", "behaviour", "service"):
+        q = np.array([t.families[family] for t in found])
+        assert (q <= 0.05).sum() <= 5
+        assert q.mean() > 0.35
+
+
+@pytest.mark.parametrize(
+    ("world", "family"),
+    [
+        (World(shares=(0.1, 0.1, 0.2, 0.6)), "traffic"),
+        (World(shares=(0.4, 0.3, 0.2, 0.1, 0.4)), "traffic"),
+        (World(quality=-0.1), "behaviour"),
+        (World(length=1.6), "behaviour"),
+        (World(refusals=0.2), "behaviour"),
+        (World(latency_s=1.5), "service"),
+    ],
+    ids=["mix", "new topic", "worse", "longer", "refusals", "slower"],
+)
+def test_each_change_is_found_in_its_family(world: World, family: str):
+    """A change among 150 exchanges is certain, and lies where it was made."""
+    found = compare_samples(World().make(200, seed=1), world.make(150, seed=2))
+    assert found.p_value < 2e-3
+    assert min(found.families, key=lambda name: found.families[name]) == family
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_equal_prompts_find_a_shift_that_others_would_not(seed: int):
+    """On paired files each answer is compared with the other answer to its question."""
+    world = World(same_prompts=seed)
+    paired = compare_samples(world.make(120, 10 + seed), world.but(turn=0.07).make(120, 90 + seed))
+    apart = compare_samples(World().make(120, 10 + seed), World(turn=0.07).make(120, 90 + seed))
+    assert paired.families["behaviour"] < 0.01 < apart.families["behaviour"]
+    assert paired.families["traffic"] > 0.5
+
+
+def test_other_questions_do_not_blame_the_answers():
+    """Where the mix changed beyond doubt, answers are compared within strata of likely origin.
+
+    Strata are not exact: about one pair in fifteen of such files is below 0.01.
+    """
+    blamed = 0
+    for seed in range(6):
+        found = compare_samples(
+            World().make(150, seed), World(shares=(0.15, 0.15, 0.3, 0.4)).make(120, 900 + seed)
+        )
+        assert found.families["traffic"] < 0.01
+        blamed += found.families.get("behaviour", 1.0) <= 0.01
+    assert blamed <= 2
+
+
+def test_other_answers_to_other_questions_are_found():
+    """A changed mix does not hide worse answers."""
+    changed = World(shares=(0.15, 0.15, 0.3, 0.4), quality=-0.15)
+    found = compare_samples(World().make(200, seed=1), changed.make(200, seed=2))
+    assert found.families["traffic"] < 0.01
+    assert found.families["behaviour"] < 0.01
+
+
+def pooled_side(n: int, seed: int) -> Scored:
+    """Draw n exchanges whose prompts come from one pool of a hundred."""
+    pool, stream = World().make(100, seed=77), World().make(n, seed)
+    rows = np.random.default_rng([8, seed]).integers(0, 100, n)
+    exchanges = [
+        msgspec.structs.replace(e, prompt=f"{pool.exchanges[row].prompt} {row}")
+        for e, row in zip(stream.exchanges, rows.tolist(), strict=True)
+    ]
+    return stream._replace(exchanges=exchanges, prompt=pool.prompt[rows])
+
+
+def test_repeated_prompts_in_files_of_different_length(monkeypatch: pytest.MonkeyPatch):
+    """Beyond the row limit prompts asked often are thinned alike on both sides: no change of mix appears."""
+    monkeypatch.setattr(twosample, "_ROWS", 150)
+    found = [compare_samples(pooled_side(160, s), pooled_side(500, 50 + s)).families for s in range(4)]
+    assert sum(f["traffic"] <= 0.05 for f in found) <= 2
+
+
+def test_long_files_keep_their_pairs(monkeypatch: pytest.MonkeyPatch):
+    """Thinning keeps the same questions on both sides."""
+    monkeypatch.setattr(twosample, "_ROWS", 40)
+    world = World(same_prompts=1)
+    a, b = (twosample._thin(world.make(100, seed)) for seed in (1, 2))
+    assert [e.prompt for e in a.exchanges] == [e.prompt for e in b.exchanges]
+    assert len(a.exchanges) == 40
+
+
+def test_prompts_alone_can_be_compared():
+    """Without answers there is no behaviour to test, and traffic still is."""
+
+    def silent(world: World, seed: int) -> Scored:
+        stream = world.make(100, seed)
+        exchanges = [msgspec.structs.replace(e, response=None, latency_s=None) for e in stream.exchanges]
+        return Scored(
+            exchanges, stream.prompt, np.zeros_like(stream.response), np.full(100, np.nan, np.float32), {}
+        )
+
+    found = compare_samples(silent(World(), 1), silent(World(shares=(0, 0, 0.2, 0.8)), 2))
+    assert "behaviour" not in found.families
+    assert found.families["traffic"] < 1e-3
+
+
+def test_too_few_exchanges_are_not_tested():
+    """Nineteen exchanges prove nothing."""
+    found = compare_samples(World().make(100, seed=1), World(quality=-0.5).make(19, seed=2))
+    assert found == TwoSample({}, 1.0)
+
+
+def test_the_same_files_give_the_same_p_value():
+    """Permutations are drawn from a seed."""
+    one, two = (compare_samples(World().make(60, seed=1), World().make(60, seed=2)) for _ in range(2))
+    assert one == two
+
+
+def test_families_share_the_level():
+    """Weighted Bonferroni: the whole is significant exactly when a family is at its own level."""
+    families = {"traffic": 0.002, "behaviour": 0.5, "service": 0.9}
+    assert combined_p(families) == pytest.approx(0.002 / 0.3)
+    assert family_level("traffic", families, 0.01) == pytest.approx(0.003)
+    assert combined_p({"behaviour": 0.008}) == pytest.approx(0.008)
+    assert combined_p({}) == 1.0
+
+
+def test_joining_keeps_rows_and_errors_in_place():
+    """The second file's errors move with its rows."""
+    a, b = World().make(3, seed=1), World().make(2, seed=2)._replace(errors={1: "refused"})
+    both = join(a, b)
+    assert [e.id for e in both.exchanges] == [e.id for e in (*a.exchanges, *b.exchanges)]
+    assert both.errors == {4: "refused"}
+    assert both.reward.tolist() == [*a.reward.tolist(), *b.reward.tolist()]

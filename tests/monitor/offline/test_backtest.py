@@ -1,0 +1,121 @@
+"""A recorded stream through the very pipeline: when it would have alarmed, about what, and when it would have ended."""
+
+from __future__ import annotations
+
+import itertools
+
+import msgspec
+import numpy as np
+import pytest
+
+from monitor.baseline import Baseline
+from monitor.contract import Cause, Direction, Exchange, Tier
+from monitor.contract.config import Detection
+from monitor.evidence.twosample import join
+from monitor.offline.backtest import UNTIMED_RATE, Backtest, backtest, timed
+from monitor.sketch.scored import Scored
+from tests.monitor.synthetic import World
+
+START = 6e5
+
+
+def follow(first: Scored, second: Scored) -> Scored:
+    """Put one stream after the other, thirty exchanges a minute."""
+    both = join(first, second)
+    exchanges = [
+        msgspec.structs.replace(e, id=f"e{i}", time=START + 2.0 * i) for i, e in enumerate(both.exchanges)
+    ]
+    return both._replace(exchanges=exchanges)
+
+
+def run(baseline: Baseline, stream: Scored, **detection: float) -> Backtest:
+    """Run a stream with a window of twenty minutes."""
+    return backtest(baseline, stream, detection=Detection(**{"window_hours": 1 / 3, **detection}))  # type: ignore[arg-type]
+
+
+def test_a_quiet_stream(reference: Baseline):
+    """No alerts, and the final verdict is ok on the last window."""
+    told: list[tuple[int, int]] = []
+    result = backtest(
+        reference,
+        World(start=START).make(2000, seed=1),
+        detection=Detection(),
+        progress=lambda *a: told.append(a),
+    )
+    assert result.alerts == ()
+    assert (result.exchanges, result.buckets) == (2000, 67)
+    assert (result.final.tier, result.final.drifted) == (Tier.OK, False)
+    assert told[-1] == (2000, 2000)
+
+
+def test_the_alert_of_a_change(reference: Baseline):
+    """Worse answers from exchange 900 on: the alert comes soon after, names the reward, and says when it began."""
+    result = run(reference, follow(World().make(900, seed=1), World(quality=-0.16).make(900, seed=2)))
+    first = result.alerts[0]
+    assert 900 < first.exchange <= 1110
+    assert first.time == START // 60 * 60 + (first.exchange // 30 - 1) * 60.0
+    assert (first.tier, first.drifted, first.signal) == (Tier.CRITICAL, True, "reward")
+    assert (first.direction, first.cause) == (Direction.DEGRADED, Cause.MODEL)
+    assert (first.route, first.arm) == ("default", "control")
+    assert "critical, worse" in first.headline
+    assert result.final.since == pytest.approx(START + 1800, abs=240)
+    assert result.final.tier is Tier.CRITICAL
+
+
+def test_the_alert_ends_with_the_change(reference: Baseline):
+    """After the model is repaired the stream ends quiet, with an alert for the way back."""
+    bad = World(quality=-0.16).make(300, seed=2)
+    result = run(reference, follow(follow(World().make(300, seed=1), bad), World().make(4500, seed=3)))
+    assert result.alerts[0].tier is Tier.CRITICAL
+    assert not result.alerts[-1].drifted
+    assert (result.final.tier, result.final.drifted) == (Tier.OK, False)
+
+
+def test_alerts_are_changes(reference: Baseline):
+    """No two alerts in a row say the same, and exchanges only rise."""
+    result = run(reference, follow(World().make(600, seed=1), World(quality=-0.07).make(1500, seed=2)))
+    states = [(a.tier, a.drifted) for a in result.alerts]
+    assert states
+    assert all(one != two for one, two in itertools.pairwise(states))
+    assert [a.exchange for a in result.alerts] == sorted(a.exchange for a in result.alerts)
+
+
+def test_two_arms_are_judged_apart(reference: Baseline):
+    """A bad candidate beside a good control: only the candidate alarms, and is the final verdict."""
+    good, bad = World(start=START).make(900, seed=1), World(start=START, arm="candidate", quality=-0.2)
+    both = join(good, bad.make(900, seed=2))
+    order = np.argsort([e.time for e in both.exchanges], kind="stable")
+    result = run(reference, both.take(order))
+    assert {a.arm for a in result.alerts} == {"candidate"}
+    assert (result.final.arm, result.final.tier) == ("candidate", Tier.CRITICAL)
+    assert result.buckets == 60
+
+
+def test_a_slight_change_in_a_strict_budget(reference: Baseline):
+    """A smaller budget of false alarms takes longer to convince."""
+    stream = follow(World().make(300, seed=1), World(quality=-0.05).make(1500, seed=2))
+    lax, strict = (run(reference, stream, false_alarms_per_month=rate) for rate in (10.0, 0.01))
+    assert lax.alerts[0].exchange < strict.alerts[0].exchange
+
+
+def test_streams_without_times_get_a_rate():
+    """Without times ten exchanges a minute are taken; with times they are put in order."""
+    rows = [Exchange(id=str(i), time=0.0, prompt="p") for i in range(25)]
+    assert [e.time for e in timed(rows)][:3] == [0.0, 60.0 / UNTIMED_RATE, 120.0 / UNTIMED_RATE]
+    known = [Exchange(id=str(i), time=float(t), prompt="p") for i, t in enumerate([30, 10, 20])]
+    assert [e.id for e in timed(known)] == ["1", "2", "0"]
+
+
+def test_an_untimed_stream_is_judged(reference: Baseline):
+    """A stream taken at the stated rate alarms as any other."""
+    stream = join(World(rate=0.0).make(300, seed=1), World(rate=0.0, quality=-0.2).make(300, seed=2))
+    stream = stream._replace(exchanges=timed(stream.exchanges))
+    result = run(reference, stream)
+    assert result.buckets == 60
+    assert 300 < result.alerts[0].exchange <= 480
+
+
+def test_no_stream_is_an_error(reference: Baseline):
+    """Nothing to run is said."""
+    with pytest.raises(ValueError, match="holds no exchange"):
+        backtest(reference, World().make(3, seed=1).take([]), detection=Detection())

@@ -1,0 +1,74 @@
+"""The share of new prompts is estimated without bias that matters, with intervals that cover."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from monitor.verdict.novelty import NewShare, new_share
+
+CELLS = 20
+
+
+def histogram(rng: np.random.Generator, n: int, share: float, beyond: float) -> NDArray[np.float64]:
+    """Draw novelty ranks of n prompts, of which a share lies uniformly beyond a rank."""
+    new = rng.binomial(n, share)
+    ranks = np.concatenate([rng.random(n - new), beyond + (1 - beyond) * rng.random(new)])
+    return np.bincount(np.minimum((ranks * CELLS).astype(int), CELLS - 1), minlength=CELLS).astype(float)
+
+
+def simulate(n: int, share: float, beyond: float, runs: int = 400) -> list[NewShare]:
+    """Estimate the share in many simulated windows."""
+    rng = np.random.default_rng([n, int(100 * share)])
+    found = [new_share(histogram(rng, n, share, beyond), 10**6) for _ in range(runs)]
+    return [f for f in found if f is not None]
+
+
+@pytest.mark.parametrize("n", [100, 400, 2000])
+def test_without_change(n: int):
+    """The estimate's mean and 99.9 % point are the stated ones, and p-values are as rare as they say."""
+    found = simulate(n, 0.0, 0.9)
+    values = np.array([f.value for f in found])
+    assert values.mean() == pytest.approx(found[0].null_mean, rel=0.35)
+    assert (values > found[0].null_high).mean() <= 0.01
+    for level in (0.05, 0.01):
+        assert np.mean([f.p_value <= level for f in found]) <= level + 3 * np.sqrt(level / 400)
+
+
+@pytest.mark.parametrize("beyond", [0.7, 0.9, 0.98])
+@pytest.mark.parametrize(("n", "share"), [(200, 0.3), (1000, 0.1), (1000, 0.5)])
+def test_a_mixture_is_taken_apart(n: int, share: float, beyond: float):
+    """The share is found within a few points and its interval covers it, however novel the new topic is."""
+    found = simulate(n, share, beyond)
+    assert abs(np.mean([f.value for f in found]) - share) < 0.8 / np.sqrt(n)
+    # What a verdict is based on is the share beyond that of chance: closer still.
+    assert abs(np.mean([f.value - f.null_mean for f in found]) - share) < 0.5 / np.sqrt(n) + 0.005
+    assert np.mean([f.low <= share <= f.high for f in found]) > 0.92
+
+
+def test_a_plain_case_is_certain():
+    """One prompt in three of a new topic, in a thousand, is beyond doubt."""
+    assert all(f.p_value < 1e-6 for f in simulate(1000, 0.3, 0.9, runs=50))
+
+
+def test_overdispersed_windows_are_less_certain():
+    """Sessions make the same histogram weaker evidence, and its interval wider."""
+    ranks = histogram(np.random.default_rng(0), 300, 0.1, 0.9)
+    one, four = new_share(ranks, 1000), new_share(ranks, 1000, overdispersion=4.0)
+    assert one is not None
+    assert four is not None
+    assert four.p_value > one.p_value
+    assert four.high - four.low > one.high - one.low
+
+
+def test_nothing_to_estimate():
+    """No prompts, no share."""
+    assert new_share(np.zeros(CELLS), 100) is None
+
+
+def test_a_window_of_nothing_else():
+    """All new is a share of one."""
+    found = new_share(np.eye(CELLS)[-1] * 50, 1000)
+    assert found is not None
+    assert found.value == 1.0
