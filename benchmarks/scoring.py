@@ -22,8 +22,8 @@ from monitor.scorer import Scorer
 from monitor.scorer.local import LocalScorer
 from monitor.scorer.open import SHIPPED
 from monitor.scorer.triton import TritonScorer
-from monitor.triton_plan import Ports, TritonFault, find_installation, plan
-from monitor.triton_server import TritonServer
+from monitor.triton.plan import Ports, TritonFault, find_installation, plan
+from monitor.triton.server import TritonServer
 
 BATCHES = (16, 64, 256)
 EXCHANGES = 4_096
