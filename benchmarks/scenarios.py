@@ -36,6 +36,7 @@ from monitor.offline.scoring import score_all
 from monitor.scorer.local import LocalScorer
 from monitor.scorer.open import SHIPPED
 from monitor.sketch.scored import Scored
+from monitor.threads import use_one_thread
 
 
 class Pair(NamedTuple):
@@ -63,6 +64,7 @@ def main() -> None:
             write_exchanges(arguments.write / f"{scenario['name']}.A.jsonl", a)
             write_exchanges(arguments.write / f"{scenario['name']}.B.jsonl", b)
         return
+    use_one_thread()  # as the commands do
     scorer = LocalScorer(SHIPPED)
     pairs = list(load(arguments.data, scorer, arguments.only))
     print(

@@ -36,6 +36,7 @@ from monitor.scorer.local import LocalScorer
 from monitor.scorer.open import SHIPPED
 from monitor.sketch.bucket import Bucket
 from monitor.sketch.fold import fold
+from monitor.threads import use_one_thread
 from monitor.verdict.judge import judge
 
 DRIFTGATE = Path(sys.executable).parent / "driftgate"
@@ -133,6 +134,7 @@ WORDS = [
 def main() -> None:
     """Run all parts and print the table."""
     arguments = _arguments()
+    use_one_thread()  # as the monitor does
     with tempfile.TemporaryDirectory() as folder:
         recorded = Path(folder) / "exchanges.jsonl"
         write_exchanges(recorded, arguments.exchanges)
