@@ -60,28 +60,36 @@ class Process(msgspec.Struct, frozen=True, array_like=True):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """Log wealth of every process, when each began to rise (epoch s), and whether an alarm stands."""
+    """Log wealth of every process, when each began to rise, and since when a standing alarm dates the change.
+
+    Times are epoch seconds. `since` is estimated when the alarm is raised and kept while it stands.
+    """
 
     baseline: str
     log_wealth: Floats
     onset: Floats
-    alarmed: bool = False
+    since: float | None = None
+
+    @property
+    def alarmed(self) -> bool:
+        """Whether an alarm stands."""
+        return self.since is not None
 
     def to_bytes(self) -> bytes:
         """Encode for the store."""
-        parts = (self.baseline, self.log_wealth.tobytes(), self.onset.tobytes(), self.alarmed)
+        parts = (self.baseline, self.log_wealth.tobytes(), self.onset.tobytes(), self.since)
         return msgspec.msgpack.encode(parts)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Evidence:
         """Decode. Raises ValueError when the data are damaged."""
         try:
-            baseline, wealth, onset, alarmed = msgspec.msgpack.decode(
-                data, type=tuple[str, bytes, bytes, bool]
+            baseline, wealth, onset, since = msgspec.msgpack.decode(
+                data, type=tuple[str, bytes, bytes, float | None]
             )
         except msgspec.MsgspecError as error:
             raise ValueError(f"damaged evidence: {error}") from None
-        return cls(baseline, np.frombuffer(wealth).copy(), np.frombuffer(onset).copy(), alarmed)
+        return cls(baseline, np.frombuffer(wealth).copy(), np.frombuffer(onset).copy(), since)
 
 
 class Detector:
@@ -113,7 +121,8 @@ class Detector:
         log_wealth = np.minimum(grown + stake, ceiling)
         total = self.total(log_wealth)
         alarmed = total >= (self.log_alarm / 2 if evidence.alarmed else self.log_alarm)
-        return Evidence(evidence.baseline, log_wealth, onset, bool(alarmed))
+        since = evidence.since if evidence.alarmed else self._since(log_wealth, onset)
+        return Evidence(evidence.baseline, log_wealth, onset, since if alarmed else None)
 
     def total(self, log_wealth: Floats) -> float:
         """Return the log of the weighted mean wealth, to be compared with `log_alarm`."""
@@ -149,16 +158,16 @@ class Detector:
             service=shows["system"] or shows["quality"],
             signal_level=SIGNAL_LEVEL,
             e_values={family: float(np.exp(min(w, 700.0))) for family, w in wealth.items()},
-            since=self.since(evidence) if evidence.alarmed else None,
+            since=evidence.since,
         )
 
-    def since(self, evidence: Evidence) -> float:
+    def _since(self, log_wealth: Floats, onset: Floats) -> float:
         """Return when the processes that contribute most began to rise (epoch s).
 
         Of those about equally rich, the one that began last: small stakes hover above zero even without change.
         """
-        part = evidence.log_wealth + self._log_weight
-        return float(evidence.onset[part >= part.max() - 1.0].max())
+        part = log_wealth + self._log_weight
+        return float(onset[part >= part.max() - 1.0].max())
 
 
 # (family, names, field of sums, count of exchanges in them, key of the overdispersion)

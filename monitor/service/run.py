@@ -54,7 +54,7 @@ def run_monitor(config: Config, *, scorer_from: OpenScorer = open_scorer) -> int
         with ExitStack() as stack:
             asyncio.run(_serve(config, scorer_from, stack))
     except (BusError, StoreError, ExchangeFileError, RepositoryFault, StartFault) as error:
-        sys.stderr.write(f"driftgate monitor: {error}\n")
+        sys.stderr.write(f"driftgate: {error}\n")
         return 2
     return 0
 

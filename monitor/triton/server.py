@@ -12,6 +12,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -139,7 +140,7 @@ def run_triton(config: Config) -> int:
     try:
         server = TritonServer(plan_server(config))
     except TritonFault as fault:
-        log.error("triton cannot run", fault=str(fault))  # noqa: TRY400 - the line is the message, no traceback
+        sys.stderr.write(f"driftgate: {fault}\n")
         return 2
     stopping = False
 
@@ -158,7 +159,7 @@ def run_triton(config: Config) -> int:
     except TritonFault as fault:
         if stopping:
             return 0
-        log.error("triton cannot run", fault=str(fault))  # noqa: TRY400 - the line is the message, no traceback
+        sys.stderr.write(f"driftgate: {fault}\n")
         return 2
     finally:
         server.stop()

@@ -151,7 +151,7 @@ def refused(capsys, **config):
     said = capsys.readouterr().err
     assert "Traceback" not in said
     line = said.splitlines()[-1]
-    assert line.startswith("driftgate monitor: ")
+    assert line.startswith("driftgate: ")
     return line
 
 
