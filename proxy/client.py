@@ -11,8 +11,9 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
-from proxy.faults import Answer, ClientLeft
+from proxy.faults import Answer, ClientLeft, UpstreamFault
 from proxy.scoreboard import LEFT_PHASES
+from proxy.tunnel import Duplex
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -20,12 +21,38 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 LEAVE_EXTENSION = "driftgate.leave"
+# The request target as it stood in the request line, which ASGI splits and loses a bare `?` of.
+TARGET_EXTENSION = "driftgate.target"
+# To be called after the head of a response that has no body whatever its Content-Length says.
+BODYLESS_EXTENSION = "driftgate.bodyless"
+# Only with a request that asks for WebSocket: writes the 101's head and gives the connection up.
+TUNNEL_EXTENSION = "driftgate.tunnel"
+
+
+def target_of(scope: Scope) -> bytes:
+    """Return the request target, as raw as the server can tell it."""
+    target: bytes | None = (scope.get("extensions") or {}).get(TARGET_EXTENSION)
+    if target is not None:
+        return target
+    path, query = scope["raw_path"], scope["query_string"]
+    return bytes(path + b"?" + query if query else path)
 
 
 class Client:
     """One request's client. Belongs to the task that made it."""
 
-    __slots__ = ("_receive", "_send", "_task", "_watched", "_watcher", "finished", "left", "phase")
+    __slots__ = (
+        "_bodyless",
+        "_receive",
+        "_send",
+        "_take_over",
+        "_task",
+        "_watched",
+        "_watcher",
+        "finished",
+        "left",
+        "phase",
+    )
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._receive = receive
@@ -39,7 +66,12 @@ class Client:
         self.phase = 0
         self.left = False
         self.finished = False
-        tell_leave = (scope.get("extensions") or {}).get(LEAVE_EXTENSION)
+        extensions = scope.get("extensions") or {}
+        self._take_over: Callable[[list[tuple[bytes, bytes]]], Duplex] | None = extensions.get(
+            TUNNEL_EXTENSION
+        )
+        self._bodyless: Callable[[], None] | None = extensions.get(BODYLESS_EXTENSION)
+        tell_leave = extensions.get(LEAVE_EXTENSION)
         self._watched = tell_leave is not None
         if tell_leave is not None:
             tell_leave(self._leave)
@@ -78,6 +110,23 @@ class Client:
         """Send the response's head."""
         self.phase = 1
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        if status == 304 and self._bodyless is not None:
+            self._bodyless()
+
+    @property
+    def wants_tunnel(self) -> bool:
+        """Whether this is a WebSocket handshake on a server that can give its connection up."""
+        return self._take_over is not None
+
+    def switch(self, headers: list[tuple[bytes, bytes]]) -> Duplex:
+        """Send a 101 with these headers and return the connection. Raises UpstreamFault and ClientLeft."""
+        if self._take_over is None:
+            raise UpstreamFault("upstream_garbage", "101 that nobody asked for")
+        if self.left:
+            raise ClientLeft
+        self.phase = 2
+        self.finished = True
+        return self._take_over(headers)
 
     async def part(self, chunk: bytes) -> None:
         """Send a part of the body; returns when the client's buffer has room again."""

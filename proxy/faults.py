@@ -39,7 +39,11 @@ FAULTS: dict[str, tuple[int, str]] = {
     "upstream_connect_timeout": (504, "The upstream did not accept the connection in time."),
     "upstream_timeout": (504, "The upstream did not answer in time."),
     "draining": (503, "This proxy is shutting down; try again."),
-    "websocket_unsupported": (501, "WebSocket upgrades are not supported by this proxy."),
+    "websocket_unsupported": (501, "WebSocket upgrades are not supported here."),
+    "malformed_request": (
+        400,
+        "This is not a request of HTTP/1.1 that a proxy with a fixed upstream can take.",
+    ),
     "bad_request_target": (400, "The request target cannot be forwarded."),
     "model_not_routed": (404, "No route serves this model."),
     "endpoint_unsupported": (501, "This route's provider serves chat completions only."),

@@ -18,16 +18,18 @@ from proxy.capture import Capture
 from proxy.client import Client, Receive, Scope, Send
 from proxy.endpoints import endpoint_of
 from proxy.faults import Answer, ClientLeft, UpstreamFault, fault_answer
-from proxy.headers import EXCHANGE, STATUS, to_client, value_of
+from proxy.headers import EXCHANGE, STATUS, WEBSOCKET_ASKED, to_client, value_of
 from proxy.mirror import Mirror
 from proxy.request_side import RequestSide
 from proxy.routing import Router
 from proxy.scoreboard import INDEX, LATENCY_EDGES, Scoreboard
 from proxy.transport import Reply, Transport
+from proxy.tunnel import join
 from proxy.verdicts import VerdictBoard
 
 log = structlog.get_logger(__name__)
 
+SWITCHING = 101
 _RECEIVED, _ENDED = INDEX["received"], INDEX["ended"]
 _STATUS = {kind: INDEX[f"status.{kind}xx"] for kind in range(1, 6)}
 _HEAD, _HEAD_SUM = INDEX["head.0"], INDEX["head.sum_us"]
@@ -97,20 +99,34 @@ class _Forwarding:
 
     async def run(self) -> None:
         """Relay the request, then the response. Raises UpstreamFault and ClientLeft."""
-        if value_of(self.scope["headers"], b"upgrade").lower() == b"websocket":
+        if (
+            value_of(self.scope["headers"], b"upgrade").lower() == b"websocket"
+            and not self.client.wants_tunnel
+        ):
             raise UpstreamFault("websocket_unsupported")
         outgoing, choice = await self.request.prepare()
         reply = await self.site.transports[choice.provider].open(outgoing)
         try:
-            await self._relay(reply)
+            if reply.status == SWITCHING:
+                await self._tunnel(reply)
+            else:
+                await self._relay(reply)
         finally:
             await reply.close()
+
+    async def _tunnel(self, reply: Reply) -> None:
+        """Give both connections to a tunnel and wait for its end."""
+        self._note_head(reply, self.site.mirror.clock.monotonic())
+        upstream = reply.tunnel()
+        headers = to_client(reply.headers, [*WEBSOCKET_ASKED, *self._own_headers()])
+        if not await join(self.client.switch(headers), upstream):
+            self.end = "upstream_reset"
 
     async def _relay(self, reply: Reply) -> None:
         client, capture = self.client, self.capture
         monotonic = self.site.mirror.clock.monotonic
         self._note_head(reply, monotonic())
-        await client.head(reply.status, to_client(reply.headers, reply.status, self._own_headers()))
+        await client.head(reply.status, to_client(reply.headers, self._own_headers()))
         try:
             while chunk := await reply.read():
                 if capture is not None:

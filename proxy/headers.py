@@ -32,6 +32,9 @@ REQUEST_DROPPED = HOP_BY_HOP | {b"host", b"expect", b"drift-mirror", b"drift-sti
 # A proxy behind another one of its kind: the outer one speaks.
 RESPONSE_REPLACED = frozenset({b"drift-status", b"drift-exchange"})
 
+# A tunnel is agreed on hop by hop, so the handshake's two are written anew.
+WEBSOCKET_ASKED = ((b"connection", b"Upgrade"), (b"upgrade", b"websocket"))
+
 OPT_OUT = b"drift-mirror"
 STICKY = b"drift-sticky"
 # On a response that this proxy made itself, as a token: `Drift-Error: upstream_refused`.
@@ -55,14 +58,11 @@ def to_upstream(headers: Headers) -> list[tuple[bytes, bytes]]:
     return [pair for pair in headers if pair[0] not in dropped]
 
 
-def to_client(headers: Headers, status: int, own: Headers = ()) -> list[tuple[bytes, bytes]]:
+def to_client(headers: Headers, own: Headers = ()) -> list[tuple[bytes, bytes]]:
     """Return the response headers that go to the client, with our own behind them."""
     dropped = _with_named_by_connection(headers, HOP_BY_HOP)
     if own:
         dropped = dropped | RESPONSE_REPLACED
-    if status == 304:
-        # The server below would hold us to that length, and a 304 has no body (RFC 9110 section 15.4.5).
-        dropped = dropped | {b"content-length"}
     kept = [pair for pair in headers if pair[0].lower() not in dropped]
     kept.extend(own)
     return kept

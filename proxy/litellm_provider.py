@@ -21,7 +21,7 @@ from monitor.contract.config import Timeouts
 from proxy.endpoints.shape import UNREADABLE
 from proxy.faults import UpstreamFault, error_body
 from proxy.headers import value_of
-from proxy.transport import Outgoing, Reply
+from proxy.transport import Outgoing, PlainReply, Reply
 
 log = structlog.get_logger(__name__)
 
@@ -134,7 +134,7 @@ def _refusal(status: int, message: str, kind: str, code: str) -> LitellmReply:
     return LitellmReply(status, _JSON, error_body(message, kind, code))
 
 
-class LitellmReply:
+class LitellmReply(PlainReply):
     """A whole answer."""
 
     def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
@@ -155,7 +155,7 @@ class LitellmReply:
         """Nothing to close."""
 
 
-class LitellmStream:
+class LitellmStream(PlainReply):
     """An answer in events."""
 
     status = 200

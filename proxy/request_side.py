@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from proxy.capture import Capture
-from proxy.client import Client, Scope
+from proxy.client import Client, Scope, target_of
 from proxy.faults import UpstreamFault
-from proxy.headers import to_upstream
+from proxy.headers import WEBSOCKET_ASKED, to_upstream
 from proxy.routing import PEEK_LIMIT, Choice, Router, model_of, with_model
 from proxy.transport import Body, Outgoing
 
@@ -42,7 +42,9 @@ class RequestSide:
         if choice.authorization is not None:
             headers = [pair for pair in headers if pair[0] != b"authorization"]
             headers.append((b"authorization", choice.authorization))
-        target = choice.upstream.target(scope["raw_path"], scope["query_string"])
+        if self._client.wants_tunnel:
+            headers.extend(WEBSOCKET_ASKED)
+        target = choice.upstream.target(target_of(scope))
         return Outgoing(scope["method"], choice.upstream, target, headers, body), choice
 
     async def _body(self) -> tuple[Body | None, Choice]:

@@ -103,11 +103,13 @@ class Parent:
         self._stopping = asyncio.Event()
         self._hopeless = False
         self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._listener: socket.socket | None = None
         self._settler = Settler(directory, proxy_name(salt), lambda: open_bus(config, busy_s=1.0), time.time)
         self._verdicts = VerdictBoard(arms(build_router(config)), stale_after(config))
 
     async def run(self, listener: socket.socket, admin: socket.socket) -> int:
         """Run until told to stop."""
+        self._listener = listener
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
@@ -153,6 +155,9 @@ class Parent:
 
     def _stop(self) -> None:
         """Let the workers drain; asked twice, let them hurry."""
+        # Held open it would take connections in that nobody serves any more.
+        if self._listener is not None:
+            self._listener.close()
         if self._stopping.is_set():
             for process in self._processes.values():
                 if process.returncode is None:

@@ -12,6 +12,9 @@ from collections.abc import AsyncIterator
 from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
+from proxy.faults import UpstreamFault
+from proxy.tunnel import Duplex
+
 Body = bytes | AsyncIterator[bytes]
 
 
@@ -23,14 +26,13 @@ class Upstream(NamedTuple):
     # What stands for `/v1`: the base URL's path, without a slash at its end.
     base: bytes
 
-    def target(self, raw_path: bytes, query: bytes) -> bytes:
-        """Map the client's path to the upstream's: `/v1/x` -> `{base}/x`, any other path as it is."""
-        path = raw_path
-        if raw_path.startswith(b"/v1/"):
-            path = self.base + raw_path[3:]
-        elif raw_path == b"/v1":
-            path = self.base or b"/"
-        return path + b"?" + query if query else path
+    def target(self, target: bytes) -> bytes:
+        """Map the client's target to the upstream's: `/v1/x` -> `{base}/x`, any other path as it is."""
+        if target.startswith(b"/v1/"):
+            return self.base + target[3:]
+        if target.startswith(b"/v1?") or target == b"/v1":
+            return (self.base or b"/") + target[3:]
+        return target
 
 
 def parse_upstream(url: str) -> Upstream:
@@ -66,8 +68,19 @@ class Reply(Protocol):
     def rest(self) -> bytes:
         """Return what had arrived before a fault and was not read yet."""
 
+    def tunnel(self) -> Duplex:
+        """Return the connection behind a 101, which is its holder's from then on."""
+
     async def close(self) -> None:
         """Give a connection read to its end back; close any other at once. May be called twice."""
+
+
+class PlainReply:
+    """What replies that never switch protocols have in common."""
+
+    def tunnel(self) -> Duplex:
+        """Fail: there is no connection behind such a reply."""
+        raise UpstreamFault("websocket_unsupported")
 
 
 class Transport(Protocol):

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from multidict import CIMultiDict
 from yarl import URL
 
 from monitor.contract.config import Timeouts
 from proxy.faults import UpstreamFault
 from proxy.transport import Body, Outgoing, Reply
+from proxy.tunnel import Duplex, StreamDuplex
 
 KEEP_ALIVE_S = 4.0
 READ_BUFFER = 256 * 1024
@@ -24,12 +28,47 @@ READ_BUFFER = 256 * 1024
 _NOT_ADDED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
 
+class _StrictHandler(ResponseHandler):
+    """aiohttp's connection, which also closes when the upstream says something nobody asked for.
+
+    aiohttp itself would take such bytes for the start of the next client's answer.
+    """
+
+    idle = False
+
+    def set_response_params(self, **params: Any) -> None:
+        """Expect an answer."""
+        self.idle = False
+        super().set_response_params(**params)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes of an answer; close where none is expected."""
+        if not self.idle:
+            super().data_received(data)
+        elif data and self.transport is not None:  # aiohttp wakes its own parser with nothing
+            self.transport.close()
+
+
+class _StrictConnector(aiohttp.TCPConnector):
+    """aiohttp's pool, made of strict connections. Its seams for that are private."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        strict: Any = partial(_StrictHandler, loop=self._loop)
+        self._factory = strict
+
+    def _release(self, key: Any, protocol: ResponseHandler, *, should_close: bool = False) -> None:
+        super()._release(key, protocol, should_close=should_close)
+        if isinstance(protocol, _StrictHandler):
+            protocol.idle = True
+
+
 class AiohttpTransport:
     """Keeps one session; belongs to the loop it was made in."""
 
     def __init__(self, timeouts: Timeouts) -> None:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=_StrictConnector(
                 limit=0, limit_per_host=0, keepalive_timeout=KEEP_ALIVE_S, ttl_dns_cache=30
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -48,7 +87,7 @@ class AiohttpTransport:
         try:
             response = await self._session.request(
                 request.method,
-                URL(request.upstream.origin + request.target.decode("ascii"), encoded=True),
+                _url(request.upstream.origin, request.target),
                 headers=_multidict(request.headers),
                 data=_once(request.body),
                 allow_redirects=False,
@@ -84,9 +123,27 @@ class AiohttpReply:
         # aiohttp raises the fault before it gives out what is buffered, and offers no public way to it.
         return self._response.content._read_nowait(-1)  # noqa: SLF001 - see above
 
+    def tunnel(self) -> Duplex:
+        """Return the connection behind a 101, which is its holder's from then on."""
+        connection = self._response.connection
+        transport = connection.transport if connection is not None else None
+        if connection is None or transport is None or connection.protocol is None:
+            raise UpstreamFault("upstream_reset")
+        # What the upstream sent right behind its head; aiohttp keeps it for its own WebSocket reader.
+        return StreamDuplex(transport, connection.protocol._tail)  # noqa: SLF001 - see above
+
     async def close(self) -> None:
         """Close the upstream connection unless the reply was read to its end."""
         self._response.close()
+
+
+def _url(origin: str, target: bytes) -> URL:
+    raw = target.decode("ascii")
+    url = URL(origin + raw, encoded=True)
+    if url.raw_path_qs != raw:
+        # yarl loses an empty query's question mark, and has no public way to keep it.
+        url._cache["raw_path_qs"] = raw  # noqa: SLF001 - see above
+    return url
 
 
 def _multidict(headers: list[tuple[bytes, bytes]]) -> CIMultiDict[str]:

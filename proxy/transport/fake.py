@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from proxy.faults import UpstreamFault
-from proxy.transport import Outgoing, Reply
+from proxy.transport import Outgoing, PlainReply, Reply
 
 
-class FakeReply:
+class FakeReply(PlainReply):
     """A reply made of given chunks; a chunk that is a fault is raised."""
 
     def __init__(

@@ -9,13 +9,17 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
 
+import httpcore
 import httpx
 
 from monitor.contract.config import Timeouts
 from proxy.faults import UpstreamFault
 from proxy.headers import value_of
 from proxy.transport import Body, Outgoing, Reply
+from proxy.tunnel import READ_SIZE, Duplex
 
 KEEP_ALIVE_S = 4.0
 
@@ -101,9 +105,48 @@ class HttpxReply:
         """Return nothing: httpx gives out bytes before it raises."""
         return b""
 
+    def tunnel(self) -> Duplex:
+        """Return the connection behind a 101, which is its holder's from then on."""
+        stream = self._response.extensions.get("network_stream")
+        if stream is None:
+            raise UpstreamFault("websocket_unsupported")
+        return _HttpxDuplex(stream)
+
     async def close(self) -> None:
         """Close the upstream connection unless the reply was read to its end."""
         await self._response.aclose()
+
+
+class _HttpxDuplex:
+    """httpcore's connection. It knows no half-closing, so that is done to the socket below it."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    async def read(self) -> bytes:
+        """Return the next bytes, empty at the end. Raises OSError when the connection broke."""
+        try:
+            data: bytes = await self._stream.read(READ_SIZE)
+        except (httpcore.NetworkError, httpcore.TimeoutException) as error:
+            raise OSError(str(error)) from error
+        return data
+
+    async def write(self, data: bytes) -> None:
+        """Write; returns when there is room for more. Raises OSError when the connection broke."""
+        try:
+            await self._stream.write(data)
+        except (httpcore.NetworkError, httpcore.TimeoutException) as error:
+            raise OSError(str(error)) from error
+
+    def end(self) -> None:
+        """Tell the other side that nothing more comes; over TLS only closing can."""
+        raw = self._stream.get_extra_info("socket")
+        if raw is not None and self._stream.get_extra_info("ssl_object") is None:
+            with suppress(OSError):
+                raw.shutdown(socket.SHUT_WR)
+
+    def close(self, *, broken: bool) -> None:
+        """Nothing: the reply's own closing ends the connection."""
 
 
 _FAULT_OF: tuple[tuple[type[BaseException], str], ...] = (

@@ -22,7 +22,7 @@ from monitor.contract.config import Config, load_config
 from proxy.app import ProxyApp
 from proxy.assemble import Assembler
 from proxy.forward import Forwarder, Site
-from proxy.http_server import LeaveTellingProtocol, make_server
+from proxy.http_server import FaithfulProtocol, make_server
 from proxy.mirror import Clock, Mirror, MirrorWriter
 from proxy.redact import Redactor
 from proxy.routing import arms, build_router
@@ -110,7 +110,7 @@ def stand(tmp_path: Path) -> Start:
         server.config.load()
 
         def connected() -> asyncio.Protocol:
-            return LeaveTellingProtocol(server.config, server.server_state, {})
+            return FaithfulProtocol(server.config, server.server_state, {})
 
         serving = await asyncio.get_running_loop().create_server(connected, sock=listener)
         try:

@@ -18,9 +18,9 @@ DONE = b'{"choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop
 HANG = "before the head", "before the body", "mid-stream"
 
 
-@pytest.fixture(params=["aiohttp", "httpx"])
+@pytest.fixture(params=["http1", "aiohttp", "httpx"])
 def transport(request: pytest.FixtureRequest) -> str:
-    """Run a test with either transport."""
+    """Run a test with each transport."""
     return str(request.param)
 
 
@@ -139,7 +139,7 @@ async def test_head_and_bodyless_statuses(stand: Start, transport: str) -> None:
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 2)
             assert head.split()[1] == status
         writer.close()
-    assert b"content-length" not in head
+    assert b"content-length: 7" in head
 
 
 async def test_expect_100_continue(stand: Start) -> None:
@@ -382,11 +382,11 @@ async def test_close_delimited_answers_become_chunked(stand: Start, transport: s
         writer.close()
 
 
-async def test_websocket_upgrade_is_refused_clearly(stand: Start) -> None:
-    """An upgrade to WebSocket gets 501 in OpenAI's shape."""
-    async with stand(Upstream(answer(b"{}"))) as running:
-        head = b"GET /v1/realtime HTTP/1.1\r\nhost: p\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
-        await check_fault(await running.ask(head), 501, "websocket_unsupported")
+async def test_a_101_that_nobody_asked_for_is_our_502(stand: Start) -> None:
+    """An upstream cannot switch protocols by itself."""
+    switching = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n"
+    async with stand(Upstream(switching)) as running:
+        await check_fault(await running.post(CHAT), 502, "upstream_garbage")
 
 
 async def test_model_decides_the_route(stand: Start) -> None:

@@ -86,13 +86,13 @@ def test_hop_by_hop_and_named_headers_stay_here() -> None:
 def test_a_connection_header_cannot_take_the_length_away() -> None:
     """Content-Length is framing that the body depends on."""
     sent = [(b"Connection", b"content-length"), (b"Content-Length", b"3")]
-    assert headers.to_client(sent, 200) == [(b"Content-Length", b"3")]
+    assert headers.to_client(sent) == [(b"Content-Length", b"3")]
 
 
 def test_our_own_headers_replace_an_inner_proxys() -> None:
     """Of two proxies in a row the outer one speaks."""
     own = [(headers.STATUS, b"ok")]
-    assert headers.to_client([(b"Drift-Status", b"critical")], 200, own) == own
+    assert headers.to_client([(b"Drift-Status", b"critical")], own) == own
 
 
 @pytest.mark.parametrize(("value", "out"), [(b"?0", True), (b"?0;x=1", True), (b"?1", False), (b"0", False)])
