@@ -1,4 +1,4 @@
-"""Two files of exchanges: is there any difference that chance would not make? One look, exact level.
+"""Two files of exchanges: is there any difference that chance would not make? One look.
 
 Law of this file: every statistic is a function of the pooled exchanges that does not know which side they are from,
 plus the labels; the labels are then permuted, so the level holds for any sample size and any dependence between
@@ -9,7 +9,8 @@ For behaviour the responses are first freed of what their prompts explain, by ke
 prompts with an extra term for equal prompts: on paired files this compares each answer with the other answers to the
 same question. Where the traffic changed too, labels are permuted only among exchanges that were about as likely to
 come from either side (strata of the propensity score; Rosenbaum & Rubin 1984), so that other questions are not
-taken for other answers.
+taken for other answers; strata know the labels, so there the level is approximate. Exchanges are taken to be
+independent: sessions of one user make the level optimistic.
 """
 
 from __future__ import annotations
