@@ -25,6 +25,10 @@ def _openai(config: Config) -> Transport:
         from proxy.transport.httpx_client import HttpxTransport  # noqa: PLC0415 - memory, only where configured
 
         return HttpxTransport(timeouts)
+    if config.proxy.transport == "http1":
+        from proxy.transport.http1_client import Http1Transport  # noqa: PLC0415 - as above
+
+        return Http1Transport(timeouts)
     from proxy.transport.aiohttp_client import AiohttpTransport  # noqa: PLC0415 - as above
 
     return AiohttpTransport(timeouts)
