@@ -10,71 +10,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import socket
-import struct
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from proxy.client import BODYLESS_EXTENSION, LEAVE_EXTENSION, TARGET_EXTENSION, TUNNEL_EXTENSION
 from proxy.faults import fault_answer
+from proxy.http_cycle import Cycle, HeadJoiner, OldCycle
 from proxy.tunnel import StreamDuplex
 
 # Longer than what clients keep idle connections for, so that they close first (nginx's default).
 KEEP_ALIVE_S = 75
 BACKLOG = 2048
-# SO_LINGER: what closing a socket sends.
-_RESET, _FIN = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)
-_RESET_ON_CLOSE, _FIN_ON_CLOSE = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)
-
-
-class Cycle(RequestResponseCycle):
-    """uvicorn's cycle of one request and its response."""
-
-    def bodyless(self) -> None:
-        """Expect no body, whatever the head says: a 304 names the length of its 200 (RFC 9110 section 8.6)."""
-        self.expected_content_length = 0
-
-
-class OldCycle(Cycle):
-    """A cycle for a client of HTTP/1.0: no chunks; a body of unknown length ends with the connection.
-
-    Its proper end is FIN, so an end before its time must be RST: until the proper end, closing resets.
-    """
-
-    _delimited = False
-
-    async def send(self, message: Any) -> None:
-        """Send a message."""
-        if message["type"] == "http.response.start" and _unbounded(message):
-            self._delimited = True
-            self.chunked_encoding = False
-            self.expected_content_length = sys.maxsize
-            self._on_close(_RESET)
-        if self._delimited and not message.get("more_body", True):
-            self.expected_content_length = len(message.get("body", b""))
-            self._on_close(_FIN)
-        await super().send(message)
-
-    def _on_close(self, linger: bytes) -> None:
-        raw = self.transport.get_extra_info("socket")
-        if raw is not None:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-
-
-def _unbounded(start: Any) -> bool:
-    names = {name.lower() for name, _ in start["headers"]}
-    return b"content-length" not in names and start["status"] not in {204, 304}
 
 
 class FaithfulProtocol(HttpToolsProtocol):
     """uvicorn's protocol with the extensions of `proxy.client`."""
 
     _on_leave: Callable[[], None] | None = None
+    # Since when the connection has been idle, on the loop's clock, and the one timer that looks.
+    _idle_since = math.inf
+    _idle_timer: asyncio.TimerHandle | None = None
 
     def on_headers_complete(self) -> None:
         """Start serving a request, or queue it behind the one that runs (uvicorn's own, less what is not used)."""
@@ -86,10 +45,11 @@ class FaithfulProtocol(HttpToolsProtocol):
         scope["http_version"] = version
         scope["method"] = self.parser.get_method().decode("ascii")
         scope["raw_path"], _, scope["query_string"] = self.url.partition(b"?")
-        scope["path"] = unquote(scope["raw_path"].decode("ascii"))
+        path = scope["raw_path"].decode("ascii")
+        scope["path"] = unquote(path) if "%" in path else path
         self.cycle = (Cycle if version == "1.1" else OldCycle)(
             scope=scope,
-            transport=self.transport,
+            transport=HeadJoiner(self.transport, self.loop),  # type: ignore[arg-type]
             flow=self.flow,
             logger=self.logger,
             access_logger=self.access_logger,
@@ -107,6 +67,29 @@ class FaithfulProtocol(HttpToolsProtocol):
             self.pipeline.appendleft((self.cycle, self.app))
         else:
             self._start_asgi_task(self.cycle, self.app)
+
+    def on_response_complete(self) -> None:
+        """Go on with what is queued, or be idle (uvicorn's own, but for one timer a connection, not a response)."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since = self.loop.time()
+        if self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(KEEP_ALIVE_S, self._close_if_idle)
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle_since = math.inf
+
+    def _close_if_idle(self) -> None:
+        left = min(KEEP_ALIVE_S, self._idle_since + KEEP_ALIVE_S - self.loop.time())
+        if left > 0.001:
+            self._idle_timer = self.loop.call_later(left, self._close_if_idle)
+        else:
+            self.transport.close()
 
     def _extend(self, cycle: Cycle, *, may_switch: bool) -> None:
         extensions: dict[str, Any] = {
@@ -147,6 +130,8 @@ class FaithfulProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever serves the running request."""
         super().connection_lost(exc)
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
         if self._on_leave is not None:
             self._on_leave()
             self._on_leave = None

@@ -1,4 +1,4 @@
-"""The default transport: aiohttp, with everything that changes bytes switched off.
+"""A transport over aiohttp, with everything that changes bytes switched off.
 
 Off: decompression, redirects, cookies, environment proxies, automatic headers, the limit of 100 connections, the
 re-quoting of URLs. Idle connections are kept for less than the 5 s after which the usual Python servers close

@@ -244,11 +244,10 @@ class Http1Reply:
 
     def tunnel(self) -> Duplex:
         """Return the connection behind a 101, which is its holder's from then on."""
-        connection, self._connection = self._connection, None
-        if connection is None:
+        if self._connection is None:
             raise UpstreamFault("upstream_reset")
-        self._transport.forget(connection)
-        return connection.take_over()
+        self._transport.forget(self._connection)
+        return self._connection.take_over()
 
     async def close(self) -> None:
         """Give a connection read to its end back; close any other at once."""

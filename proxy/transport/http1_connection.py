@@ -20,6 +20,8 @@ from proxy.headers import value_of
 from proxy.tunnel import Duplex, StreamDuplex
 
 HIGH_WATER = 256 * 1024
+# An idle connection is asked after only if it has rested longer than this, in seconds.
+FRESH_S = 0.05
 # A head beyond this many bytes is no HTTP that anybody sends.
 LONGEST_HEAD = 256 * 1024
 
@@ -50,6 +52,7 @@ class Connection(asyncio.Protocol):
         self._room = asyncio.Event()
         self._room.set()
         self._upload: asyncio.Task[None] | None = None
+        self._uploading = False
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         # When it was last given back, on the loop's clock.
@@ -62,7 +65,7 @@ class Connection(asyncio.Protocol):
         self._state = HEAD
         self._method = method
         self._head_bytes = 0
-        self._fault, self._upload = None, None
+        self._fault, self._upload, self._uploading = None, None, False
         if body is None:
             self._transport.write(head)
         elif len(body) < HIGH_WATER:
@@ -71,7 +74,8 @@ class Connection(asyncio.Protocol):
             self._transport.writelines((head, body))
 
     def upload(self, body: AsyncIterator[bytes], *, chunked: bool) -> None:
-        """Send the rest of the body as it comes; an answer may overtake it."""
+        """Send the body as it comes; an answer may overtake it."""
+        self._uploading = True
         self._upload = asyncio.create_task(self._send(body, chunked=chunked), name="upload")
         self._upload.add_done_callback(self._uploaded)
 
@@ -116,8 +120,7 @@ class Connection(asyncio.Protocol):
 
     def rest_idle(self) -> bool:
         """End the exchange; False when the connection cannot serve another one."""
-        uploaded = self._upload is None or self._upload.done()
-        if not (self._state == WHOLE and self._keep and uploaded) or self._lost or self._paused:
+        if self._state != WHOLE or not self._keep or self._uploading or self._lost or self._paused:
             return False
         self._state = IDLE
         self._chunks, self._held = [], 0
@@ -125,15 +128,24 @@ class Connection(asyncio.Protocol):
         return True
 
     def usable(self) -> bool:
-        """Whether an idle connection is still silent and open, as the kernel knows it now."""
-        return not self._lost and not self._transport.is_closing() and not self._poll.poll(0)
+        """Whether an idle connection is still silent and open; after a rest, as the kernel knows it now.
+
+        What has changed in the last moments the loop has seen, or sees as soon as anybody could.
+        """
+        if self._lost or self._transport.is_closing():
+            return False
+        return self._loop.time() - self.idle_since < FRESH_S or not self._poll.poll(0)
 
     def abort(self) -> None:
         """End the connection at once."""
         self._stop_waiting()
         if self._upload is not None:
             self._upload.cancel()
-        self._transport.abort()
+        if self._state == SWITCHED:
+            # Its holder may have closed it already, and what was written then is still on its way.
+            self._transport.close()
+        else:
+            self._transport.abort()
 
     # What the event loop calls.
 
@@ -279,13 +291,17 @@ class Connection(asyncio.Protocol):
 
     async def _send(self, body: AsyncIterator[bytes], *, chunked: bool) -> None:
         async for part in body:
-            if self._lost or self._transport.is_closing():
+            if self._poll.poll(0):
+                # An early answer may be followed by a reset: it is read before writing on meets that.
+                await asyncio.sleep(0)
+            if self._state not in {HEAD, BODY} or self._transport.is_closing():
                 return
             self._heard = self._loop.time()
             self._transport.writelines((b"%x\r\n" % len(part), part, b"\r\n") if chunked else (part,))
             await self._room.wait()
         if chunked:
             self._transport.write(b"0\r\n\r\n")
+        self._uploading = False
 
     def _uploaded(self, upload: asyncio.Task[None]) -> None:
         if not upload.cancelled() and upload.exception() is not None:

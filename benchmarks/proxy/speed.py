@@ -1,0 +1,289 @@
+"""The proxy's speed beside its peers', on this machine, as Markdown tables.
+
+    make bench-proxy                                            everything that is installed, about 10 minutes
+    .venv/bin/python benchmarks/proxy/speed.py --path DIR       look for peers' programs in DIR, too (repeatable)
+    .venv/bin/python benchmarks/proxy/speed.py --rounds 3 --seconds 2 --only ours Envoy
+
+Law: each proxy is pinned to one core, the load (wrk; streams from `streams.py`) and an instant model to another. All
+proxies take turns in every round, in an order that moves on, so that what else the machine does hits all of them; a
+ratio is taken within a round, and what is printed is the median of the rounds with the lowest and highest. Beside
+requests a second stands the proxy's own processor time a request, which a busy machine disturbs less. Nothing here
+asserts; the tables are the result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from peers import LOAD_CORE, TASKSET, Peer, Running, answers, free_port, others, ours
+
+HERE = Path(__file__).parent
+BODY = {
+    "model": "m",
+    "messages": [
+        {"role": "system", "content": "You are a helpful assistant."},
+        {"role": "user", "content": "How do I return a parcel? " * 18},
+    ],
+}
+MIRROR_ON, MIRROR_OFF = "Driftgate", "Driftgate, mirror off"
+STREAMS, EVENTS = 64, 100
+_PERCENTILE = re.compile(r"^ +(50|99)% +([0-9.]+)(us|ms|s)$", re.MULTILINE)
+_COUNT = re.compile(r"(\d+) requests in ([0-9.]+)(ms|s|m)")
+_UNIT_S = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
+
+
+class Load(NamedTuple):
+    """What one run of wrk found. `cpu_us`: the proxy's processor time a request."""
+
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    cpu_us: float
+
+
+class Target(NamedTuple):
+    """Something to load: a proxy that runs, or the model itself (`proxy` is None)."""
+
+    name: str
+    port: int
+    headers: tuple[str, ...]
+    proxy: Running | None
+
+
+def main() -> None:
+    """Measure and print."""
+    arguments = _arguments()
+    os.environ["PATH"] = os.pathsep.join([*arguments.path, os.environ["PATH"]])
+    if shutil.which("wrk") is None or not Path(TASKSET).exists() or (os.cpu_count() or 1) < 2:
+        sys.exit("this needs wrk, taskset and two cores")
+    port = free_port()
+    model = subprocess.Popen([TASKSET, "-c", LOAD_CORE, sys.executable, str(HERE / "upstream.py"), str(port)])
+    try:
+        while not answers(port):
+            time.sleep(0.1)
+        with tempfile.TemporaryDirectory() as folder:
+            _measure(arguments, port, Path(folder))
+    finally:
+        model.terminate()
+        model.wait()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=3, help="length of one run (default 3)")
+    parser.add_argument("--path", action="append", default=[], help="folder with peers' programs")
+    parser.add_argument("--only", nargs="*", help="peers to measure beside ours, by the start of their names")
+    parser.add_argument("--skip-streams", action="store_true")
+    return parser.parse_args()
+
+
+def _measure(arguments: argparse.Namespace, port: int, folder: Path) -> None:
+    wanted = [ours(MIRROR_ON), ours(MIRROR_OFF, mirror__enabled=False)]
+    wanted += [peer for peer in others(port) if _wanted(peer, arguments.only)]
+    targets = [Target("direct to the model", port, (), None)]
+    missing: list[str] = []
+    try:
+        for peer in wanted:
+            try:
+                proxy = Running(peer, folder / peer.name.replace(" ", "_"), port)
+            except FileNotFoundError:
+                missing.append(f"{peer.name}: not installed")
+            except TimeoutError as error:
+                missing.append(f"{peer.name}: {error}")
+            else:
+                targets.append(Target(peer.name, proxy.port, peer.headers, proxy))
+        print(
+            f"\n{arguments.rounds} rounds of {arguments.seconds} s each; medians (lowest to highest)\n",
+            flush=True,
+        )
+        throughput(targets, arguments, folder)
+        latency(targets, arguments, folder)
+        if not arguments.skip_streams:
+            streaming(
+                [t for t in targets if t.name.startswith(("direct", "Drift", "nginx", "Envoy", "vLLM"))],
+                arguments,
+            )
+            two_workers(arguments, port, folder)
+    finally:
+        for target in targets:
+            if target.proxy is not None:
+                target.proxy.stop()
+    for line in missing:
+        print(f"\n{line}")
+
+
+def _wanted(peer: Peer, only: Sequence[str] | None) -> bool:
+    return only is None or any(peer.name.startswith(start) for start in only)
+
+
+def throughput(targets: Sequence[Target], arguments: argparse.Namespace, folder: Path) -> None:
+    """Load everything over 32 connections and print the comparison with Envoy and with the mirror off."""
+    idle = {target.name: target.proxy.memory_mb() for target in targets if target.proxy}
+    rounds = _rounds(targets, arguments, folder, connections=32)
+    print(
+        "| 32 connections | requests/s | against Envoy | p50 ms | p99 ms | CPU µs a request | MB idle / now |"
+    )
+    print("|---|--:|--:|--:|--:|--:|--:|")
+    for target in targets:
+        found = [turn[target.name] for turn in rounds]
+        against = [turn[target.name].rate / turn["Envoy"].rate for turn in rounds if "Envoy" in turn]
+        memory = f"{idle[target.name]:.0f} / {target.proxy.memory_mb():.0f}" if target.proxy else "-"
+        cpu = spread([load.cpu_us for load in found], "{:.0f}") if target.proxy else "-"
+        cells = [spread([load.rate for load in found], "{:,.0f}"), spread(against, "{:.2f}")]
+        cells += [
+            spread([load.p50_ms for load in found], "{:.2f}"),
+            spread([load.p99_ms for load in found], "{:.1f}"),
+        ]
+        print(f"| {target.name} | {' | '.join(cells)} | {cpu} | {memory} |")
+    both = [turn[MIRROR_ON].rate / turn[MIRROR_OFF].rate for turn in rounds]
+    costs = [turn[MIRROR_OFF].cpu_us / turn[MIRROR_ON].cpu_us for turn in rounds]
+    print(
+        f"\nMirror on against mirror off: {spread(both, '{:.2f}')} in requests/s, {spread(costs, '{:.2f}')} by CPU.",
+        flush=True,
+    )
+
+
+def latency(targets: Sequence[Target], arguments: argparse.Namespace, folder: Path) -> None:
+    """Print what each proxy adds at one connection."""
+    rounds = _rounds(targets, arguments, folder, connections=1)
+    print("\n| one connection | added p50, ms | added p99, ms |\n|---|--:|--:|")
+    direct = targets[0].name
+    for target in targets[1:]:
+        p50 = [turn[target.name].p50_ms - turn[direct].p50_ms for turn in rounds]
+        p99 = [turn[target.name].p99_ms - turn[direct].p99_ms for turn in rounds]
+        print(f"| {target.name} | {spread(p50, '{:.3f}')} | {spread(p99, '{:.2f}')} |", flush=True)
+
+
+def _rounds(
+    targets: Sequence[Target], arguments: argparse.Namespace, folder: Path, *, connections: int
+) -> list[dict[str, Load]]:
+    rounds = []
+    for number in range(arguments.rounds + 1):
+        first = number % len(targets)
+        turn = {}
+        for target in (*targets[first:], *targets[:first]):
+            turn[target.name] = wrk(target, folder, connections, arguments.seconds if number else 1)
+        rounds.append(turn)
+    return rounds[1:]  # the first one warmed up
+
+
+def wrk(target: Target, folder: Path, connections: int, seconds: int) -> Load:
+    """Load a target for some seconds."""
+    rows = "".join(
+        f"wrk.headers[{json.dumps(h.partition(': ')[0])}] = {json.dumps(h.partition(': ')[2])}\n"
+        for h in target.headers
+    )
+    script = folder / "load.lua"
+    script.write_text(
+        'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\n'
+        f'wrk.headers["Authorization"] = "Bearer sk-bench"\n{rows}wrk.body = {json.dumps(json.dumps(BODY))}\n'
+    )
+    command = [
+        "taskset",
+        "-c",
+        LOAD_CORE,
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds}s",
+        "-s",
+        str(script),
+    ]
+    command += ["--latency", f"http://127.0.0.1:{target.port}/v1/chat/completions"]
+    before = target.proxy.cpu_s() if target.proxy else 0.0
+    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 30).stdout
+    if "Non-2xx" in text:
+        raise RuntimeError(f"{target.name} answers with errors:\n{text}")
+    after = target.proxy.cpu_s() if target.proxy else 0.0
+    counted = _COUNT.search(text)
+    n = int(counted[1]) if counted else 0
+    seconds_run = float(counted[2]) * _UNIT_S[counted[3]] if counted else 1.0
+    times = {part: float(value) * _UNIT_S[unit] * 1e3 for part, value, unit in _PERCENTILE.findall(text)}
+    return Load(n / seconds_run, times["50"], times["99"], (after - before) / max(n, 1) * 1e6)
+
+
+def streaming(targets: Sequence[Target], arguments: argparse.Namespace) -> None:
+    """Print what each proxy adds to paced streams, alone and beside large requests."""
+    rounds = []
+    for _ in range(max(2, arguments.rounds // 2)):
+        turn = {
+            target.name: (streams(target.port, STREAMS), streams(target.port, STREAMS, "--large"))
+            for target in targets
+        }
+        rounds.append(turn)
+    print(
+        f"\n| {STREAMS} streams, one event each 20 ms | added to the first token, p50 / p99 ms "
+        "| added to the gap, p99 ms | added to an event's way, p50 / p99 ms | p99 gap beside 400 kB requests, times |"
+    )
+    print("|---|--:|--:|--:|--:|")
+    direct = targets[0].name
+    for target in targets[1:]:
+
+        def added(key: str, name: str = target.name) -> str:
+            return spread([(turn[name][0][key] - turn[direct][0][key]) * 1e3 for turn in rounds], "{:.2f}")
+
+        grown = [turn[target.name][1]["gaps_p99"] / turn[target.name][0]["gaps_p99"] for turn in rounds]
+        cells = [f"{added('first_p50')} / {added('first_p99')}", added("gaps_p99")]
+        cells += [f"{added('delays_p50')} / {added('delays_p99')}", spread(grown, "{:.2f}")]
+        print(f"| {target.name} | {' | '.join(cells)} |")
+    for target in targets[1:3]:
+        streams(target.port, 256)
+        if target.proxy is not None:
+            print(f"\n{target.name}, memory after 256 streams: {target.proxy.memory_mb():.0f} MB", flush=True)
+
+
+def streams(port: int, count: int, *more: str) -> dict[str, float]:
+    """Run paced streams through a port."""
+    command = [TASKSET, "-c", LOAD_CORE, sys.executable, str(HERE / "streams.py")]
+    command += [str(port), str(count), str(EVENTS), *more]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=180)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def two_workers(arguments: argparse.Namespace, port: int, folder: Path) -> None:
+    """Print what a second worker brings, with proxy, load and model on both cores."""
+    proxies = []
+    try:
+        proxies = [
+            Running(ours(f"{n} workers", workers=n), folder / f"w{n}", port, core="0,1") for n in (1, 2)
+        ]
+        gains = []
+        for _ in range(arguments.rounds):
+            rates = [
+                wrk(Target(p.peer.name, p.port, (), p), folder, 64, arguments.seconds).rate for p in proxies
+            ]
+            gains.append(rates[1] / rates[0])
+    finally:
+        for proxy in proxies:
+            proxy.stop()
+    print(
+        f"\nTwo workers against one, everything sharing two cores: {spread(gains, '{:.2f}')} in requests/s."
+    )
+
+
+def spread(values: Sequence[float], form: str) -> str:
+    """Write a median with its range."""
+    if not values:
+        return "-"
+    low, middle, high = min(values), statistics.median(values), max(values)
+    return f"{form.format(middle)} ({form.format(low)} to {form.format(high)})"
+
+
+if __name__ == "__main__":
+    main()
