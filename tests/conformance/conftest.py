@@ -28,6 +28,7 @@ OPTIONS = {
     "--model": "model name to ask for",
     "--conformance-table": "file for a Markdown table of results; columns of earlier runs stay in it",
     "--conformance-name": "that proxy's column in the table",
+    "--transport": "our proxy's client for upstreams (proxy.transport); the configured default otherwise",
 }
 
 
@@ -73,7 +74,8 @@ def site(
     directory = tmp_path_factory.mktemp(mode)
     (directory / "state").mkdir()
     lock = hang(directory / "state" / "bus.sqlite") if mode == "hung" else None
-    with RunningProxy(directory, configuration(mode, upstream.port)) as process:
+    transport = request.config.getoption("transport", None)
+    with RunningProxy(directory, configuration(mode, upstream.port, transport)) as process:
         parts = urlsplit(process.base)
         address = (parts.hostname or "", parts.port or 0)
         running = Site(mode, address, b"/v1", upstream, asking=Asking(), process=process)
@@ -91,7 +93,7 @@ def _foreign(config: pytest.Config, upstream: Upstream) -> Site:
     return Site("foreign", address, parts.path.rstrip("/").encode(), upstream, asking=asking)
 
 
-def configuration(mode: str, upstream_port: int) -> dict:
+def configuration(mode: str, upstream_port: int, transport: str | None = None) -> dict:
     """Return our proxy's configuration for a mode."""
     mirror = {"enabled": mode != "off", "flush_s": 0.05, "max_body_bytes": 1_000_000}
     if mode == "hung":
@@ -101,6 +103,8 @@ def configuration(mode: str, upstream_port: int) -> dict:
         "timeouts": {"read_s": READ_S},
         "drain_s": 3.0,
     }
+    if transport:
+        proxy["transport"] = transport
     return {"mirror": mirror, "proxy": proxy}
 
 
@@ -116,6 +120,9 @@ def hang(path: Path) -> sqlite3.Connection:
 @pytest.fixture(autouse=True)
 def play(request: pytest.FixtureRequest) -> Iterator[None]:
     """Skip where the case cannot be seen; begin and end the upstream's play."""
+    if "site" not in request.fixturenames:
+        yield
+        return
     running = request.getfixturevalue("site")
     ours, modes = request.node.get_closest_marker("ours"), request.node.get_closest_marker("modes")
     if ours and not running.ours:
@@ -148,12 +155,12 @@ class Results:
         found = table.case_of(report.nodeid)
         if found is None or (report.when != "call" and report.passed):
             return
-        case, title, mode = found
+        case, mode = found
         column = self._name if mode == "foreign" else f"mirror {mode}"
         if column not in self._columns:
             self._columns.append(column)
         result = {"passed": "pass", "failed": "fail", "skipped": "skip"}[report.outcome]
-        table.add(self._table, case, title, column, "xfail" if hasattr(report, "wasxfail") else result)
+        table.add(self._table, case, column, "xfail" if hasattr(report, "wasxfail") else result)
 
     def pytest_terminal_summary(self) -> None:
         """Write the table, beside the columns of earlier runs."""
@@ -161,9 +168,8 @@ class Results:
         columns: list[str] = []
         with contextlib.suppress(FileNotFoundError):
             before, columns = table.read(self._path.read_text())
-        for (case, title), row in self._table.items():
-            key = next((known for known in before if known[0] == case), (case, title))
-            before[key] = before.get(key, {}) | row
+        for case, row in self._table.items():
+            before[case] = before.get(case, {}) | row
         columns += [column for column in self._columns if column not in columns]
         self._path.write_text(table.write(before, columns))
 

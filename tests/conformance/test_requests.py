@@ -263,7 +263,7 @@ def test_f44_methods_and_absent_bodies_stay(site: Site, method: bytes) -> None:
     length = [b"content-length: 0"] if method in {b"PUT", b"PATCH"} else []
     assert site.ask(site.head(method, b"/files/f", *length)).status == 200
     asked = site.upstream.asked[0]
-    assert asked.line == method + b" /v1/files/f HTTP/1.1"
+    assert asked.line.startswith(method + b" /v1/files/f HTTP/1.")
     assert asked.values(b"content-length") in ([], [b"0"])
     assert not asked.values(b"transfer-encoding")
 

@@ -64,6 +64,14 @@ def unframe(wire: Wire) -> tuple[int, bytes]:
     return first & 0x0F, _masked(wire.exactly(size), mask)
 
 
+def agree(head: Message, wire: Wire) -> None:
+    """Answer a handshake that is one; refuse what has lost its `Upgrade` on the way."""
+    asked = [value.lower() for value in head.values(b"upgrade")] == [b"websocket"]
+    assert b"upgrade" in b",".join(head.values(b"connection")).lower()
+    assert asked
+    wire.send(AGREED)
+
+
 def shake(site: Site, path: bytes = b"/realtime?model=gpt&x=%20") -> tuple[Wire, Message]:
     """Ask for a WebSocket; return the connection and the answer's head."""
     wire = site.connect()
@@ -77,7 +85,7 @@ def test_f41_websocket_handshake_passes(site: Site) -> None:
 
     def script(head: Message, wire: Wire) -> None:
         heads.append(head)
-        wire.send(AGREED)
+        agree(head, wire)
         wire.gone(5.0)
 
     site.upstream.start(script)
@@ -97,7 +105,8 @@ def test_f41_websocket_handshake_passes(site: Site) -> None:
 def test_f41_websocket_frames_pass_both_ways(site: Site) -> None:
     """Text, binary and ping frames, small and large, echo through unchanged and at once."""
 
-    def script(_: Message, wire: Wire) -> None:
+    def script(head: Message, wire: Wire) -> None:
+        assert head.values(b"upgrade")
         # The first frame in the very packet of the handshake's answer.
         wire.send(AGREED + frame(TEXT, b'{"type":"session.created"}'))
         while True:
@@ -127,8 +136,8 @@ def test_f41_websocket_closing_passes_with_code_and_reason(site: Site, side: str
     seen: list[tuple[int, bytes]] = []
     ended = threading.Event()
 
-    def script(_: Message, wire: Wire) -> None:
-        wire.send(AGREED)
+    def script(head: Message, wire: Wire) -> None:
+        agree(head, wire)
         if side == "upstream":
             wire.send(frame(CLOSE, closing))
         seen.append(unframe(wire))
@@ -160,8 +169,8 @@ def test_f41_websocket_breaks_are_passed_on(site: Site, side: str) -> None:
     """A side that breaks off without closing ends the other side's connection within a second."""
     shaken, ended = threading.Event(), threading.Event()
 
-    def script(_: Message, wire: Wire) -> None:
-        wire.send(AGREED)
+    def script(head: Message, wire: Wire) -> None:
+        agree(head, wire)
         shaken.wait(5.0)
         if side == "upstream":
             wire.reset()
@@ -195,8 +204,8 @@ def test_f41_websocket_of_a_slow_reader_is_bounded(site: Site) -> None:
     sent = [0]
     part = frame(BINARY, b"z" * 65_000)
 
-    def script(_: Message, wire: Wire) -> None:
-        wire.send(AGREED)
+    def script(head: Message, wire: Wire) -> None:
+        agree(head, wire)
         for _ in range(500):
             wire.send(part)
             sent[0] += 1
