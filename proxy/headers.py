@@ -91,17 +91,17 @@ _TELLING = frozenset({b"authorization", b"api-key", b"content-encoding", OPT_OUT
 
 def request_facts(headers: Headers) -> RequestFacts:
     """Read the facts from request headers (names are lower case already, as ASGI demands)."""
-    facts = NO_FACTS
+    credential, coding, opted_out = NO_FACTS
     for name, value in headers:
         if name in _TELLING:
             if name == b"content-encoding":
-                facts = facts._replace(coding=value)
+                coding = value
             elif name == OPT_OUT:
                 # `?0`, parameters allowed (RFC 9651).
-                facts = facts._replace(opted_out=value.partition(b";")[0].strip() == b"?0")
+                opted_out = value.partition(b";")[0].strip() == b"?0"
             else:
-                facts = facts._replace(credential=value)
-    return facts
+                credential = value
+    return RequestFacts(credential, coding, opted_out)
 
 
 def sf_string(text: str) -> str:
