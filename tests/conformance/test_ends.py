@@ -10,10 +10,19 @@ import pytest
 
 from tests.conformance.site import READ_S, Site
 from tests.conformance.upstream import answering
-from tests.conformance.wire import LAST_CHUNK, TIMEOUT_S, Message, Wire, chunk, response, stream_head, until
+from tests.conformance.wire import (
+    ANSWER,
+    LAST_CHUNK,
+    TIMEOUT_S,
+    Message,
+    Wire,
+    chunk,
+    response,
+    stream_head,
+    until,
+)
 
 EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"hi"}}]}\n\n'
-GOOD = b'{"choices":[{"index":0,"message":{"role":"assistant","content":"good"},"finish_reason":"stop"}]}'
 
 
 def own_fault(got: Message, code: str) -> None:
@@ -255,7 +264,7 @@ def test_f35_a_hung_backend_leaves_others_alone(site: Site) -> None:
         if b"hang" in asked.body:
             wire.gone(TIMEOUT_S)
         else:
-            wire.send(response(GOOD, b"content-type: application/json"))
+            wire.send(response(ANSWER, b"content-type: application/json"))
 
     site.upstream.start(script)
     hung = [site.connect() for _ in range(50)]
@@ -277,7 +286,7 @@ def test_f35_a_hung_backend_leaves_others_alone(site: Site) -> None:
 @pytest.mark.parametrize("pause_s", [0.0, 0.02], ids=["at_once", "a_moment_later"])
 def test_f37_a_stale_connection_causes_no_fault(site: Site, how: str, pause_s: float) -> None:
     """An upstream that closes each connection after its answer, without saying so: never a 5xx, nothing twice."""
-    answer = answering(site.upstream, response(GOOD, b"content-type: application/json"))
+    answer = answering(site.upstream, response(ANSWER, b"content-type: application/json"))
 
     def script(head: Message, wire: Wire) -> None:
         answer(head, wire)
@@ -308,7 +317,7 @@ def test_f37_a_request_that_was_sent_is_not_sent_again(site: Site) -> None:
         if b"second" in asked.body:
             wire.close()
         else:
-            wire.send(response(GOOD, b"content-type: application/json"))
+            wire.send(response(ANSWER, b"content-type: application/json"))
 
     site.upstream.start(script)
     assert site.post(site.chat(user="first")).status == 200
@@ -326,17 +335,17 @@ def test_f38_a_desynchronised_connection_is_not_used_again(site: Site, extra: by
     def script(head: Message, wire: Wire) -> None:
         wire.body(head)
         if late:
-            wire.send(response(GOOD))
+            wire.send(response(ANSWER))
             time.sleep(0.02)
             wire.send(extra)
         else:
-            wire.send(response(GOOD) + extra)
+            wire.send(response(ANSWER) + extra)
 
     site.upstream.start(script)
     for _ in range(4):
         got = site.post(site.chat())
         # What is no HTTP in the very packet of the answer may cost the answer, but is nobody else's.
-        assert (got.status, got.body) == (200, GOOD) or got.status == 502
+        assert (got.status, got.body) == (200, ANSWER) or got.status == 502
         assert late is False or got.status == 200
         time.sleep(0.05)
     site.upstream.start(response(b'{"mine":1}'))

@@ -10,10 +10,9 @@ import pytest
 
 from tests.conformance.site import Site
 from tests.conformance.upstream import answering
-from tests.conformance.wire import LAST_CHUNK, Message, Wire, chunk, response, stream_head
+from tests.conformance.wire import ANSWER, LAST_CHUNK, Message, Wire, chunk, response, stream_head
 
 JSON = b"content-type: application/json"
-DONE = b'{"choices":[{"index":0,"message":{"role":"assistant","content":"yes"},"finish_reason":"stop"}]}'
 EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"x"}}]}\n\n'
 
 
@@ -25,7 +24,7 @@ def test_f34_more_than_a_hundred_requests_run_at_once(site: Site) -> None:
     def script(head: Message, wire: Wire) -> None:
         wire.body(head)
         together.wait(8.0)
-        wire.send(response(DONE, JSON))
+        wire.send(response(ANSWER, JSON))
 
     site.upstream.start(script)
     wires = [site.connect() for _ in range(many)]
@@ -128,7 +127,7 @@ def test_f54_a_soak_stays_flat(site: Site, long: bool) -> None:  # noqa: FBT001 
         elif b"fail" in asked.body:
             wire.reset()
         else:
-            wire.send(response(DONE, JSON))
+            wire.send(response(ANSWER, JSON))
 
     def round_() -> None:
         for _ in range(5):
@@ -158,7 +157,7 @@ def test_f54_a_soak_stays_flat(site: Site, long: bool) -> None:  # noqa: FBT001 
 
 def test_f55_small_requests_stay_quick_beside_large_ones(site: Site) -> None:
     """While 400 kB bodies pass without end, small calls (and our own probe) keep their pace."""
-    answer = answering(site.upstream, response(DONE, JSON))
+    answer = answering(site.upstream, response(ANSWER, JSON))
     site.upstream.start(answer)
     ending = threading.Event()
     large = site.posting(site.chat(padding="x" * 400_000))

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.conformance.site import Site
-from tests.conformance.wire import response, until
+from tests.conformance.wire import ANSWER, response, until
 
 JSON = b"content-type: application/json"
-DONE = b'{"choices":[{"index":0,"message":{"role":"assistant","content":"yes"},"finish_reason":"stop"}]}'
 MB = 1024 * 1024
 
 
@@ -21,7 +20,7 @@ def test_f47_every_request_is_accounted_for(site: Site) -> None:
         return mirror if site.mode == "hung" or not mirror["pending"] else None
 
     before = until(settled)
-    site.upstream.start(response(DONE, JSON))
+    site.upstream.start(response(ANSWER, JSON))
     for _ in range(10):
         site.post(site.chat())
     site.post(site.chat(), b"Drift-Mirror: ?0")
@@ -46,7 +45,7 @@ def test_f47_every_request_is_accounted_for(site: Site) -> None:
 @pytest.mark.modes("on")
 def test_f48_each_exchange_is_delivered_once(site: Site) -> None:
     """A hundred exchanges are on the bus once each; batches are not sent again with the next."""
-    site.upstream.start(response(DONE, JSON))
+    site.upstream.start(response(ANSWER, JSON))
     wire = site.connect()
     ids = []
     for _ in range(100):
@@ -61,7 +60,7 @@ def test_f48_each_exchange_is_delivered_once(site: Site) -> None:
 @pytest.mark.modes("on")
 def test_f50_the_sink_is_reached_by_one_connection(site: Site) -> None:
     """Many batches go through the same open file; a body is not kept for a request that is not mirrored."""
-    site.upstream.start(response(DONE, JSON))
+    site.upstream.start(response(ANSWER, JSON))
     site.exchange(site.post(site.chat()))
     bus = [name for name in site.files() if name.endswith("bus.sqlite")]
     for _ in range(5):

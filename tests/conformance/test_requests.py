@@ -12,10 +12,9 @@ import pytest
 
 from tests.conformance.site import Site
 from tests.conformance.upstream import answering
-from tests.conformance.wire import LAST_CHUNK, Message, Wire, chunk, response, until
+from tests.conformance.wire import ANSWER, LAST_CHUNK, Message, Wire, chunk, response, until
 
 JSON = b"content-type: application/json"
-DONE = b'{"choices":[{"index":0,"message":{"role":"assistant","content":"yes"},"finish_reason":"stop"}]}'
 MB = 1024 * 1024
 
 ODD = {
@@ -34,7 +33,7 @@ ODD = {
 def test_f01_request_body_is_identical(site: Site, odd: str) -> None:
     """Key order, spaces, escapes, duplicate keys, large numbers and a byte order mark stay as they are."""
     body = ODD[odd].replace(b'"M"', b'"' + site.asking.model + b'"')
-    site.upstream.start(response(DONE, JSON))
+    site.upstream.start(response(ANSWER, JSON))
     assert site.post(body).status == 200
     assert [asked.body for asked in site.upstream.asked] == [body]
     assert site.upstream.asked[0].values(b"content-length") == [b"%d" % len(body)]
@@ -43,7 +42,7 @@ def test_f01_request_body_is_identical(site: Site, odd: str) -> None:
 def test_f02_unknown_nested_fields_stay(site: Site) -> None:
     """Fields that no specification knows arrive, at any depth."""
     body = site.chat(stream_options={"step_usage_chunks": True}, x_new={"deep": [{"er": None}]})
-    site.upstream.start(response(DONE, JSON))
+    site.upstream.start(response(ANSWER, JSON))
     site.post(body)
     sent, came = json.loads(body), json.loads(site.upstream.asked[0].body)
     assert {key: came.get(key) for key in sent} == sent
@@ -53,7 +52,7 @@ def test_f02_unknown_nested_fields_stay(site: Site) -> None:
 def test_f07_usage_is_neither_asked_for_nor_refused(site: Site, options: dict | None) -> None:
     """`stream_options` reaches the upstream as the client wrote it, or not at all."""
     body = site.chat(stream=True, **({"stream_options": options} if options else {}))
-    site.upstream.start(response(b"data: [DONE]\n\n", b"content-type: text/event-stream"))
+    site.upstream.start(response(b"data: [ANSWER]\n\n", b"content-type: text/event-stream"))
     site.post(body)
     assert json.loads(site.upstream.asked[0].body).get("stream_options") == options
 
@@ -63,7 +62,7 @@ def test_f14_coded_request_bodies_are_untouched(site: Site, coding: str) -> None
     """A compressed body arrives compressed, with its Content-Encoding; the mirror reads gzip."""
     plain = site.chat()
     body = gzip.compress(plain) if coding == "gzip" else b"\x28\xb5\x2f\xfd" + bytes(range(256))
-    site.upstream.start(response(DONE, JSON))
+    site.upstream.start(response(ANSWER, JSON))
     got = site.post(body, b"content-encoding: " + coding.encode())
     assert got.status == 200
     asked = site.upstream.asked[0]
@@ -78,7 +77,7 @@ def test_f14_coded_request_bodies_are_untouched(site: Site, coding: str) -> None
 def test_f14_a_bomb_is_not_decoded(site: Site) -> None:
     """Twenty megabytes in twenty kilobytes pass, and the mirror stops at its limit."""
     body = gzip.compress(b'{"messages":"' + b" " * 20 * MB + b'"}')
-    site.upstream.start(response(DONE, JSON))
+    site.upstream.start(response(ANSWER, JSON))
     before = site.rss_mb()
     exchange = site.exchange(site.post(body, b"content-encoding: gzip"))
     assert exchange.error == "too_large_decoded"
@@ -89,14 +88,14 @@ def test_f14_a_bomb_is_not_decoded(site: Site) -> None:
 @pytest.mark.parametrize("value", [None, b"identity", b"gzip;q=0.5, *;q=0", b"br, zstd"])
 def test_f15_accept_encoding_is_the_clients(site: Site, value: bytes | None) -> None:
     """Accept-Encoding is forwarded exactly, and none is added."""
-    site.upstream.start(response(DONE, JSON))
+    site.upstream.start(response(ANSWER, JSON))
     site.post(site.chat(), *([b"accept-encoding: " + value] if value else []))
     assert site.upstream.asked[0].values(b"accept-encoding") == ([value] if value else [])
 
 
 def test_f15_nothing_is_added_to_a_request(site: Site) -> None:
     """No header but the client's own reaches the upstream, apart from Host and Connection."""
-    site.upstream.start(response(DONE, JSON))
+    site.upstream.start(response(ANSWER, JSON))
     site.post(site.chat(), b"X-One: 1")
     names = {name.lower() for name, _ in site.upstream.asked[0].headers}
     own = {row.partition(b":")[0].lower() for row in site.asking.headers}
@@ -105,7 +104,7 @@ def test_f15_nothing_is_added_to_a_request(site: Site) -> None:
 
 def test_f19_repeated_request_headers_stay_apart(site: Site) -> None:
     """A header sent twice arrives twice, in order; names are met in any case."""
-    site.upstream.start(response(DONE, JSON))
+    site.upstream.start(response(ANSWER, JSON))
     site.post(site.chat(), b"X-Tag: one", b"x-tAG: two, three", b"X-TAG:")
     assert site.upstream.asked[0].values(b"x-tag") == [b"one", b"two, three", b""]
 
@@ -121,7 +120,7 @@ def test_f39_large_bodies_pass_in_flat_memory(site: Site, long: bool) -> None:  
                 came[0] += len(part)
                 if site.ours and i % 100 == 0:
                     peak[0] = max(peak[0], site.rss_mb())
-            wire.send(response(DONE, JSON))
+            wire.send(response(ANSWER, JSON))
 
         site.upstream.start(script)
         before = site.rss_mb() if site.ours else 0.0
@@ -186,7 +185,7 @@ def test_f40_multipart_is_unchanged_and_streamed(site: Site, framing: str) -> No
 def test_f42_credentials_stay_in_transit(site: Site) -> None:
     """The client's key reaches the upstream and nothing else; our own headers and hop-by-hop ones stay here."""
     marks = [b"sk-MARKED-authorization", b"MARKED-proxy-authorization", b"MARKED-api-key", b"MARKED-sticky"]
-    site.upstream.start(response(DONE, JSON))
+    site.upstream.start(response(ANSWER, JSON))
     got = site.post(
         site.chat(),
         b"Authorization: Bearer " + marks[0],
@@ -220,7 +219,7 @@ def test_f43_trace_headers_pass(site: Site) -> None:
         b"baggage": b"userId=alice,isProduction=false;meta",
         b"x-request-id": b"not a uuid / 42",
     }
-    site.upstream.start(response(DONE, JSON, b"x-request-id: req_upstream"))
+    site.upstream.start(response(ANSWER, JSON, b"x-request-id: req_upstream"))
     got = site.post(site.chat(), *(name + b": " + value for name, value in rows.items()))
     asked = site.upstream.asked[0]
     assert {name: asked.values(name) for name in rows} == {name: [value] for name, value in rows.items()}
@@ -243,7 +242,7 @@ TARGETS = [
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.decode())
 def test_f44_path_and_query_bytes_stay(site: Site, target: bytes) -> None:
     """Percent escapes, empty segments and parameters, a bare question mark and odd characters stay as sent."""
-    site.upstream.start(response(b'{"data":[]}', JSON))
+    site.upstream.start(response(b'{"object":"list","data":[]}', JSON))
     assert site.ask(site.head(b"GET", target)).status == 200
     assert site.upstream.asked[0].target == b"/v1" + target
 
@@ -251,7 +250,7 @@ def test_f44_path_and_query_bytes_stay(site: Site, target: bytes) -> None:
 @pytest.mark.parametrize("target", [b"/files/../models", b"/files/./a"], ids=lambda target: target.decode())
 def test_f44_dot_segments_stay(site: Site, target: bytes) -> None:
     """Dot segments are the upstream's to resolve: a proxy that resolves them changes what is asked for."""
-    site.upstream.start(response(b'{"data":[]}', JSON))
+    site.upstream.start(response(b'{"object":"list","data":[]}', JSON))
     assert site.ask(site.head(b"GET", target)).status == 200
     assert site.upstream.asked[0].target == b"/v1" + target
 
@@ -259,7 +258,7 @@ def test_f44_dot_segments_stay(site: Site, target: bytes) -> None:
 @pytest.mark.parametrize("method", [b"GET", b"DELETE", b"PUT", b"PATCH", b"OPTIONS"])
 def test_f44_methods_and_absent_bodies_stay(site: Site, method: bytes) -> None:
     """Any method passes, and a request without a body does not get one."""
-    site.upstream.start(response(b'{"data":[]}', JSON))
+    site.upstream.start(response(b'{"object":"list","data":[]}', JSON))
     length = [b"content-length: 0"] if method in {b"PUT", b"PATCH"} else []
     assert site.ask(site.head(method, b"/files/f", *length)).status == 200
     asked = site.upstream.asked[0]
@@ -287,7 +286,7 @@ def test_f39_an_early_answer_reaches_the_client(site: Site) -> None:
 
 def test_f40_expect_100_continue(site: Site) -> None:
     """A client that waits for 100 before its body gets it, or an answer, within a moment."""
-    site.upstream.start(answering(site.upstream, response(DONE, JSON)))
+    site.upstream.start(answering(site.upstream, response(ANSWER, JSON)))
     body = site.chat()
     wire = site.connect()
     wire.send(site.posting(body, b"expect: 100-continue")[: -len(body)])

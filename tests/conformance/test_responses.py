@@ -9,7 +9,7 @@ import zlib
 import pytest
 
 from tests.conformance.site import Site
-from tests.conformance.wire import LAST_CHUNK, Message, Wire, chunk, response, stream_head
+from tests.conformance.wire import ANSWER, LAST_CHUNK, Message, Wire, chunk, response, stream_head
 
 JSON = b"content-type: application/json"
 SSE = b"content-type: text/event-stream"
@@ -203,7 +203,7 @@ def test_f12_gzip_streams_pass_and_are_read(site: Site) -> None:
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd", "deflate", "unheard-of"])
 def test_f13_coding_length_and_bytes_stay_consistent(site: Site, coding: str) -> None:
     """A coded answer keeps coding, length and bytes, whether or not they make sense to a proxy."""
-    body = gzip.compress(b'{"choices":[]}') if coding == "gzip" else b"\x8b\x00 not what it says \xff"
+    body = gzip.compress(ANSWER) if coding == "gzip" else b"\x8b\x00 not what it says \xff"
     site.upstream.start(
         response(body, JSON, b"content-encoding: " + coding.encode(), b"vary: accept-encoding")
     )
@@ -216,7 +216,7 @@ def test_f13_coding_length_and_bytes_stay_consistent(site: Site, coding: str) ->
 @pytest.mark.parametrize("framing", ["length", "chunked", "close", "both"])
 def test_f16_framing_is_never_contradictory(site: Site, framing: str) -> None:
     """Content-Length or Transfer-Encoding, never both, and the length is the body's."""
-    body = b'{"choices":[]}'
+    body = ANSWER
     reply = {
         "length": response(body, JSON),
         "chunked": stream_head() + chunk(body) + LAST_CHUNK,
@@ -243,7 +243,7 @@ def test_f16_framing_is_never_contradictory(site: Site, framing: str) -> None:
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 def test_f16_a_client_of_http_1_0_gets_no_chunks(site: Site, framing: str) -> None:
     """HTTP/1.0 knows no Transfer-Encoding: such an answer ends with its connection (RFC 9112 section 6.1)."""
-    body = b'{"choices":[]}'
+    body = ANSWER
     site.upstream.start(
         response(body, JSON) if framing == "length" else stream_head() + chunk(body) + LAST_CHUNK
     )
@@ -267,7 +267,7 @@ def test_f17_rate_limit_headers_pass(site: Site, status: bytes, streamed: bool) 
     if streamed:
         site.upstream.start(stream_head(*RATES, status=status) + chunk(DONE) + LAST_CHUNK)
     else:
-        site.upstream.start(response(b'{"choices":[]}', JSON, *RATES, status=status))
+        site.upstream.start(response(ANSWER, JSON, *RATES, status=status))
     got = site.post(site.chat(stream=streamed))
     assert got.status == int(status[:3])
     for row in RATES:
@@ -278,11 +278,11 @@ def test_f17_rate_limit_headers_pass(site: Site, status: bytes, streamed: bool) 
 def test_f18_one_server_and_one_date(site: Site) -> None:
     """Server and Date are the upstream's, once each; what the upstream does not say is not invented."""
     date = b"Mon, 01 Jan 2024 00:00:00 GMT"
-    site.upstream.start(response(b'{"choices":[]}', JSON, b"Server: up/1", b"Date: " + date))
+    site.upstream.start(response(ANSWER, JSON, b"Server: up/1", b"Date: " + date))
     got = site.post(site.chat())
     assert got.values(b"server") == [b"up/1"]
     assert got.values(b"date") == [date]
-    site.upstream.start(response(b'{"choices":[]}', JSON))
+    site.upstream.start(response(ANSWER, JSON))
     got = site.post(site.chat())
     assert not got.values(b"server")
 
@@ -290,7 +290,7 @@ def test_f18_one_server_and_one_date(site: Site) -> None:
 def test_f19_repeated_response_headers_stay_apart(site: Site) -> None:
     """Set-Cookie comes as often as it was sent, in order; other headers keep values and order."""
     rows = (b"Set-Cookie: a=1; Path=/", b"X-Tag: one", b"set-cookie: b=2, c", b"x-tag: two", b"X-Empty:")
-    site.upstream.start(response(b'{"choices":[]}', JSON, *rows))
+    site.upstream.start(response(ANSWER, JSON, *rows))
     got = site.post(site.chat())
     assert got.values(b"set-cookie") == [b"a=1; Path=/", b"b=2, c"]
     assert got.values(b"x-tag") == [b"one", b"two"]
@@ -302,7 +302,7 @@ def test_f19_repeated_response_headers_stay_apart(site: Site) -> None:
 def test_f19_hop_by_hop_headers_stay_behind(site: Site) -> None:
     """What `Connection` names and what belongs to one hop does not reach the client."""
     rows = (b"Connection: x-hop, keep-alive", b"X-Hop: 1", b"Keep-Alive: timeout=3", b"X-End: 2")
-    site.upstream.start(response(b'{"choices":[]}', JSON, *rows))
+    site.upstream.start(response(ANSWER, JSON, *rows))
     got = site.post(site.chat())
     assert got.values(b"x-end") == [b"2"]
     assert got.values(b"x-hop") == []
@@ -310,7 +310,7 @@ def test_f19_hop_by_hop_headers_stay_behind(site: Site) -> None:
 
 
 REPLIES = {
-    "success": response(b'{"choices":[]}', JSON),
+    "success": response(ANSWER, JSON),
     "stream": stream_head() + chunk(DONE) + LAST_CHUNK,
     "error": response(b'{"error":{}}', JSON, status=b"500 Oops"),
     "no_content": b"HTTP/1.1 204 No Content\r\n\r\n",

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.conformance.site import Site
-from tests.conformance.wire import LAST_CHUNK, Message, Wire, chunk, response, stream_head
+from tests.conformance.wire import ANSWER, LAST_CHUNK, Message, Wire, chunk, response, stream_head
 
 JSON = b"content-type: application/json"
 EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"%d"}}]}\n\n'
@@ -75,8 +75,8 @@ def test_f33_small_writes_are_not_delayed(site: Site) -> None:
 
     def script(head: Message, wire: Wire) -> None:
         wire.body(head)
-        whole = response(b'{"choices":[]}', JSON)
-        wire.send(whole[:-14], whole[-14:])
+        whole = response(ANSWER, JSON)
+        wire.send(whole[:-20], whole[-20:])
 
     site.upstream.start(script)
     wire = site.connect()

@@ -189,6 +189,13 @@ def chunk(data: bytes) -> bytes:
 
 LAST_CHUNK = b"0\r\n\r\n"
 
+# An answer that any client and any gateway of OpenAI's API takes for one.
+ANSWER = (
+    b'{"id":"chatcmpl-1","object":"chat.completion","created":1700000000,"model":"m","choices":[{"index":0,'
+    b'"message":{"role":"assistant","content":"yes","refusal":null},"logprobs":null,"finish_reason":"stop"}],'
+    b'"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}'
+)
+
 
 def response(body: bytes, *headers: bytes, status: bytes = b"200 OK") -> bytes:
     """Write a whole response with a Content-Length."""
