@@ -46,11 +46,11 @@ class Assembler(NamedTuple):
             route=capture.route,
             arm=capture.arm,
             variant=capture.variant,
-            model=answered.model or asked.model,
+            model=redact(answered.model or asked.model),
             endpoint=capture.endpoint,
             status=capture.status,
             complete=answered.complete and not capture.end,
-            finish_reason=answered.finish_reason,
+            finish_reason=None if answered.finish_reason is None else redact(answered.finish_reason),
             refused=answered.refused,
             reasoning=None if answered.reasoning is None else redact(answered.reasoning),
             tool_calls=tuple(redact(call) for call in answered.tool_calls),
@@ -63,7 +63,7 @@ class Assembler(NamedTuple):
             ttft_s=None if capture.first_byte is None else round(capture.first_byte - capture.began, 6),
             stream=asked.stream,
             user=self.user_hash(asked.user) if asked.user else capture.user or None,
-            error=capture.end or answered.error or request_error,
+            error=capture.end or (redact(answered.error) if answered.error else request_error),
         )
 
     def user_hash(self, value: str) -> str:

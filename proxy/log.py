@@ -1,12 +1,18 @@
-"""Logs: structlog to stderr, for a terminal or as JSON lines. Never a body, never a header's value."""
+"""Logs: structlog to stderr, for a terminal or as JSON lines. Never a body, never a header's value.
+
+Law: tracebacks show places and no messages, the libraries' and the event loop's included.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
+
+from monitor.contract.tracebacks import render_exception
 
 
 def set_up_logs(kind: Literal["console", "json"], **context: object) -> None:
@@ -20,15 +26,13 @@ def set_up_logs(kind: Literal["console", "json"], **context: object) -> None:
         add_context,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso"),
+        render_exception,
     ]
     renderer: structlog.types.Processor
     if kind == "json":
-        shared.append(structlog.processors.format_exc_info)
         renderer = structlog.processors.JSONRenderer()
     else:
-        renderer = structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
@@ -52,3 +56,8 @@ _EXPECTED = ("ASGI callable returned without completing response", "Invalid HTTP
 def _worth_telling(record: logging.LogRecord) -> bool:
     message = record.getMessage()
     return not any(expected in message for expected in _EXPECTED) and "WebSocket library" not in message
+
+
+def log_loop_fault(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what nobody awaited (an event loop's exception handler); the loop's own would show values."""
+    structlog.get_logger(__name__).error("fault in the event loop", exc_info=context.get("exception"))

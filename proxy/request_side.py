@@ -13,8 +13,12 @@ from proxy.capture import Capture
 from proxy.client import Client, Scope, target_of
 from proxy.faults import UpstreamFault
 from proxy.headers import WEBSOCKET_ASKED, to_upstream
+from proxy.redact import READY, Redactor
 from proxy.routing import PEEK_LIMIT, Choice, Router, model_of, with_model
 from proxy.transport import Body, Outgoing
+
+# A client may write anything where a model's name belongs; what the log shows of it is redacted, whatever is mirrored.
+_IN_THE_LOG = Redactor(tuple(READY), {})
 
 
 class RequestSide:
@@ -73,7 +77,7 @@ class RequestSide:
         model = model_of(body) if body else ""
         choice = self._router.choose(model)
         if choice is None:
-            raise UpstreamFault("model_not_routed", model[:80])
+            raise UpstreamFault("model_not_routed", _IN_THE_LOG(model[:400])[:80])
         self._note(choice)
         return choice
 

@@ -27,7 +27,7 @@ from proxy.app import ProxyApp
 from proxy.assemble import Assembler
 from proxy.forward import Forwarder, Site
 from proxy.http_server import QuietServer, make_server
-from proxy.log import set_up_logs
+from proxy.log import log_loop_fault, set_up_logs
 from proxy.mirror import Clock, Mirror, MirrorWriter
 from proxy.redact import Redactor
 from proxy.routing import arms, build_router
@@ -145,6 +145,7 @@ async def run_worker(spec: WorkerSpec) -> None:
     worker = Worker(spec)
     server = make_server(worker.app, spec.config.proxy.drain_s, worker.drain)
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(log_loop_fault)
     loop.add_signal_handler(signal.SIGTERM, server.stop)
     # Ctrl-C reaches the whole group of processes; the parent passes on what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -114,6 +114,8 @@ def value_at(data: Any, key: str) -> Any:
     return data
 
 
+# Where people put passwords and keys into a URL, right or wrong.
+_USER_INFORMATION, _QUERY = re.compile(r"[^/@\s]+@"), re.compile(r"(://[^?]*)\?.+")
 _YAML = {None: "null", True: "true", False: "false"}
 
 
@@ -126,4 +128,6 @@ def shown(value: Any, limit: int = 60) -> str:
 def _masked(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: "***" if k in SECRET_KEYS and v is not None else _masked(v) for k, v in value.items()}
+    if isinstance(value, str):
+        return _USER_INFORMATION.sub("***@", _QUERY.sub(r"\1?***", value))
     return [_masked(item) for item in value] if isinstance(value, list) else value

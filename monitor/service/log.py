@@ -8,6 +8,8 @@ from typing import Literal
 
 import structlog
 
+from monitor.contract.tracebacks import render_exception
+
 
 def set_up_logs(kind: Literal["console", "json"]) -> None:
     """Configure structlog for this process; libraries' warnings go to stderr as they are."""
@@ -18,7 +20,7 @@ def set_up_logs(kind: Literal["console", "json"]) -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,  # plain: no local variables, which hold users' words
+            render_exception,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),

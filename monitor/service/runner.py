@@ -69,7 +69,8 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - a fault of ours must not stop everything else
             self._health.faults += 1
             _log.exception("a step failed", step=name)
-            self._troubled(name, f"{type(error).__name__}: {error}")
+            # Not what it says: that may quote a user's words, and everybody may read the status.
+            self._troubled(name, f"{type(error).__name__}, a fault of ours; the log says where")
         return False
 
     def _troubled(self, name: str, why: str) -> None:

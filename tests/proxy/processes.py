@@ -37,7 +37,8 @@ class RunningProxy:
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "proxy", "proxy", "--config", str(path)],
-                stderr=log,
+                stdout=log,
+                stderr=subprocess.STDOUT,
                 env={**os.environ, **(environment or {})},
             )
         ready = self.wait_for(lambda: self.logged("proxy listens"))[0]

@@ -157,7 +157,7 @@ def test_a_fault_of_ours_does_not_end_the_loop(running, traffic, monkeypatch):
 
     monkeypatch.setattr(running.runner._evaluator, "evaluate", evaluate)
     running.until(lambda: running.health.faults >= 2)
-    assert running.health.trouble == "ZeroDivisionError: oh"
+    assert running.health.trouble == "ZeroDivisionError, a fault of ours; the log says where"
     running.publish(traffic(100, time=time.time()))
     running.until(lambda: running.bus.stats().waiting == 0)
     monkeypatch.undo()
