@@ -9,7 +9,7 @@ export UV_LINK_MODE ?= hardlink
 export UV_SYSTEM_CERTS ?= 1
 UV := $(BIN)/uv
 
-.PHONY: install demo test bench check lint types format lock clean
+.PHONY: install demo test bench bench-proxy check lint types format lock clean
 
 install: .venv/.runtime .venv/.triton
 
@@ -22,6 +22,10 @@ test: install .venv/.dev check
 # Speed and memory of the whole path on this machine, as a table; about 15 minutes.
 bench: install
 	$(BIN)/python benchmarks/whole_path.py
+
+# Speed of the proxy beside nginx, Envoy, vLLM's router, Portkey and LiteLLM, where those are on the PATH; about 10 minutes.
+bench-proxy: install
+	$(BIN)/python benchmarks/proxy/speed.py
 
 check: lint types
 

@@ -2,7 +2,7 @@
 
     make bench-proxy                                            everything that is installed, about 10 minutes
     .venv/bin/python benchmarks/proxy/speed.py --path DIR       look for peers' programs in DIR, too (repeatable)
-    .venv/bin/python benchmarks/proxy/speed.py --rounds 3 --seconds 2 --only ours Envoy
+    .venv/bin/python benchmarks/proxy/speed.py --rounds 3 --only Envoy
 
 Law: each proxy is pinned to one core, the load (wrk; streams from `streams.py`) and an instant model to another. All
 proxies take turns in every round, in an order that moves on, so that what else the machine does hits all of them; a
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import re
 import shutil
@@ -39,7 +40,7 @@ BODY = {
 }
 MIRROR_ON, MIRROR_OFF = "Driftgate", "Driftgate, mirror off"
 STREAMS, EVENTS = 64, 100
-_PERCENTILE = re.compile(r"^ +(50|99)% +([0-9.]+)(us|ms|s)$", re.MULTILINE)
+_PERCENTILE = re.compile(r"^ +(50|99)% +([0-9.]+)(us|ms|s|m)$", re.MULTILINE)
 _COUNT = re.compile(r"(\d+) requests in ([0-9.]+)(ms|s|m)")
 _UNIT_S = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
@@ -84,8 +85,8 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=3, help="length of one run (default 3)")
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--seconds", type=int, default=1, help="length of one run (default 1)")
     parser.add_argument("--path", action="append", default=[], help="folder with peers' programs")
     parser.add_argument("--only", nargs="*", help="peers to measure beside ours, by the start of their names")
     parser.add_argument("--skip-streams", action="store_true")
@@ -94,6 +95,7 @@ def _arguments() -> argparse.Namespace:
 
 def _measure(arguments: argparse.Namespace, port: int, folder: Path) -> None:
     wanted = [ours(MIRROR_ON), ours(MIRROR_OFF, mirror__enabled=False)]
+    wanted.append(ours("Driftgate, proxy.transport aiohttp", proxy__transport="aiohttp"))
     wanted += [peer for peer in others(port) if _wanted(peer, arguments.only)]
     targets = [Target("direct to the model", port, (), None)]
     missing: list[str] = []
@@ -136,20 +138,24 @@ def throughput(targets: Sequence[Target], arguments: argparse.Namespace, folder:
     idle = {target.name: target.proxy.memory_mb() for target in targets if target.proxy}
     rounds = _rounds(targets, arguments, folder, connections=32)
     print(
-        "| 32 connections | requests/s | against Envoy | p50 ms | p99 ms | CPU µs a request | MB idle / now |"
+        "| 32 connections | requests/s | against Envoy | p50 ms | p99 ms | CPU µs a request | against Envoy | MB idle / now |"
     )
-    print("|---|--:|--:|--:|--:|--:|--:|")
+    print("|---|--:|--:|--:|--:|--:|--:|--:|")
     for target in targets:
         found = [turn[target.name] for turn in rounds]
         against = [turn[target.name].rate / turn["Envoy"].rate for turn in rounds if "Envoy" in turn]
         memory = f"{idle[target.name]:.0f} / {target.proxy.memory_mb():.0f}" if target.proxy else "-"
-        cpu = spread([load.cpu_us for load in found], "{:.0f}") if target.proxy else "-"
         cells = [spread([load.rate for load in found], "{:,.0f}"), spread(against, "{:.2f}")]
         cells += [
             spread([load.p50_ms for load in found], "{:.2f}"),
             spread([load.p99_ms for load in found], "{:.1f}"),
         ]
-        print(f"| {target.name} | {' | '.join(cells)} | {cpu} | {memory} |")
+        if target.proxy:
+            by_cpu = [turn["Envoy"].cpu_us / turn[target.name].cpu_us for turn in rounds if "Envoy" in turn]
+            cells += [spread([load.cpu_us for load in found], "{:.0f}"), spread(by_cpu, "{:.2f}")]
+        else:
+            cells += ["-", "-"]
+        print(f"| {target.name} | {' | '.join(cells)} | {memory} |")
     both = [turn[MIRROR_ON].rate / turn[MIRROR_OFF].rate for turn in rounds]
     costs = [turn[MIRROR_OFF].cpu_us / turn[MIRROR_ON].cpu_us for turn in rounds]
     print(
@@ -214,7 +220,9 @@ def wrk(target: Target, folder: Path, connections: int, seconds: int) -> Load:
     n = int(counted[1]) if counted else 0
     seconds_run = float(counted[2]) * _UNIT_S[counted[3]] if counted else 1.0
     times = {part: float(value) * _UNIT_S[unit] * 1e3 for part, value, unit in _PERCENTILE.findall(text)}
-    return Load(n / seconds_run, times["50"], times["99"], (after - before) / max(n, 1) * 1e6)
+    # A run in which nothing came back has no percentiles.
+    p50, p99 = times.get("50", math.nan), times.get("99", math.nan)
+    return Load(n / seconds_run, p50, p99, (after - before) / max(n, 1) * 1e6)
 
 
 def streaming(targets: Sequence[Target], arguments: argparse.Namespace) -> None:

@@ -197,6 +197,8 @@ class Connection(asyncio.Protocol):
         self._stop_patience()
         self._room.set()
         self._wake()
+        # It refers back to us, and garbage in circles stays until somebody collects it.
+        del self._parser
         self._on_lost(self)
 
     def pause_writing(self) -> None:
