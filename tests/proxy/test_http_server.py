@@ -13,8 +13,12 @@ from tests.proxy.wire import answer, post, read_message
 
 @pytest.mark.parametrize(
     "request_bytes",
-    [b"\x16\x03\x01 hello\r\n\r\n", b"GET http://other/ HTTP/1.1\r\nhost: other\r\n\r\n"],
-    ids=["garbage", "absolute_form"],
+    [
+        b"\x16\x03\x01 hello\r\n\r\n",
+        b"GET http://other/ HTTP/1.1\r\nhost: other\r\n\r\n",
+        b"CONNECT other:443 HTTP/1.1\r\nhost: other:443\r\n\r\n",
+    ],
+    ids=["garbage", "absolute_form", "connect"],
 )
 async def test_what_is_not_ours_to_forward_is_refused(stand: Start, request_bytes: bytes) -> None:
     """Garbage and absolute-form targets get a 400 that OpenAI's clients can read."""
