@@ -5,6 +5,8 @@ Law: one comparison of the raw path decides, nothing stands between the server a
 
 from __future__ import annotations
 
+from starlette.types import ASGIApp
+
 from proxy.client import Receive, Scope, Send
 from proxy.forward import Forwarder
 from proxy.status import Surroundings, own_app, own_routes
@@ -15,6 +17,10 @@ class ProxyApp:
 
     def __init__(self, forwarder: Forwarder, view: Surroundings) -> None:
         self._forward = forwarder
+        self.reconfigure(view)
+
+    def reconfigure(self, view: Surroundings) -> None:
+        """Show other surroundings."""
         self._own = own_app(own_routes(view), view.config.admin.token)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -24,3 +30,14 @@ class ProxyApp:
             await self._own(scope, receive, send)
         else:
             await self._forward(scope, receive, send)
+
+
+class Replaceable:
+    """An application that another one can take the place of between two requests."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        await self.app(scope, receive, send)

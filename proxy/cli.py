@@ -21,12 +21,13 @@ def proxy(settings: Settings) -> int:
     """Forward clients' traffic to the model, unchanged, and mirror every exchange to the bus.
 
     Needs nothing else to serve: with the monitor, the bus or Triton down it forwards on and counts what it could
-    not mirror. SIGTERM lets running responses finish (`proxy.drain_s`).
+    not mirror. SIGTERM lets running responses finish (`proxy.drain_s`); SIGHUP reads the configuration again, and
+    one that is wrong changes nothing.
     """
-    config = settings.load()
+    settings.load()  # what is wrong is said before a web server is imported
     from proxy.server import run_proxy
 
-    return run_proxy(config)
+    return run_proxy(settings.load)
 
 
 _UP_ENDS = "Exit status: 0 after SIGINT or SIGTERM, 1 when the proxy cannot be started, 2 when the configuration is wrong."
@@ -39,6 +40,7 @@ def up(settings: Settings) -> int:
 
     What dies is started again with a growing pause; the proxy serves on meanwhile. Ctrl-C or SIGTERM stops all: the
     proxy lets running responses finish, then the monitor ends, then Triton. A second Ctrl-C kills what is left.
+    SIGHUP makes the proxy read the configuration again.
     """
     from proxy.up import run_up
 

@@ -51,13 +51,14 @@ class Forwarder:
     """Relays requests to the upstream that their route names."""
 
     def __init__(self, site: Site) -> None:
-        self._site = site
+        # Replaced by a new configuration: what has begun goes on with the one that it began with.
+        self.site = site
         # Set when the worker has been told to stop.
         self.draining = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        forwarding = _Forwarding(self._site, scope, Client(scope, receive, send))
+        forwarding = _Forwarding(self.site, scope, Client(scope, receive, send))
         try:
             await self._serve(forwarding)
         except ClientLeft:

@@ -58,6 +58,12 @@ class Mirror:
         self.budget = Budget(config.queue_bytes)
         self.queue: deque[Capture] = deque()
 
+    def reconfigure(self, config: MirrorConfig) -> None:
+        """Go on with another configuration; called by the serving thread."""
+        self._config = config
+        self._share = int(config.sample * 2**64)
+        self.budget.limit = config.queue_bytes
+
     def new_id(self, now: float) -> str:
         """Return the id of an exchange that begins now."""
         return self._ids.next(now)
@@ -132,6 +138,11 @@ class MirrorWriter(threading.Thread):
                 self._write_batch()
         if self._bus is not None:
             self._bus.close()
+
+    def reconfigure(self, assemble: Assembler, flush_s: float) -> None:
+        """Go on with other rules, what waits included."""
+        self._assemble = assemble
+        self._flush_s = flush_s
 
     def stop(self, timeout_s: float) -> bool:
         """Flush and end; False when the bus hung beyond the time, then the rest is settled as a crash."""

@@ -2,7 +2,8 @@
 
 Law: the parent never touches clients' traffic. It holds the listening socket, so that a dead worker's backlog is
 served by the others, and the admin listener, so that metrics and status stay reachable when workers die and cost
-the serving loops nothing. Exit status: 0 after SIGTERM or SIGINT, 1 when workers cannot run, 2 when it cannot listen.
+the serving loops nothing. SIGHUP: read the configuration again and hand it to the workers; one that is wrong changes
+nothing. Exit status: 0 after SIGTERM or SIGINT, 1 when workers cannot run, 2 when it cannot listen.
 """
 
 from __future__ import annotations
@@ -10,23 +11,26 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import pickle
 import secrets
 import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
 import structlog
-from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from monitor.bus.open import open_bus
-from monitor.contract.config import Config, split_address
+from monitor.contract.config import Config, ConfigError, split_address
+from proxy.app import Replaceable
 from proxy.http_server import QuietServer, make_server
+from proxy.lifeline import message
 from proxy.log import set_up_logs
 from proxy.metrics import metrics_route
+from proxy.reload import Terminal, plan_reload
 from proxy.routing import arms, build_router
 from proxy.scoreboard import read_scoreboards
 from proxy.settling import EVERY_S, Settler, proxy_name
@@ -49,8 +53,9 @@ class CannotListen(OSError):
     """An address cannot be listened on; the message is one line for a person."""
 
 
-def run_proxy(config: Config) -> int:
-    """Run until SIGTERM or SIGINT; return the exit status."""
+def run_proxy(load: Callable[[], Config]) -> int:
+    """Run until SIGTERM or SIGINT; return the exit status. `load` reads the configuration and raises ConfigError."""
+    config = load()
     set_up_logs(config.log)
     directory = Path(config.state_dir) / "proxy"
     try:
@@ -64,7 +69,7 @@ def run_proxy(config: Config) -> int:
     except OSError as error:
         print(f"driftgate: state_dir {config.state_dir!r}: {error.strerror}", file=sys.stderr)  # noqa: T201 - as above
         return 2
-    return asyncio.run(Parent(config, directory, salt).run(listener, admin))
+    return asyncio.run(Parent(config, load, directory, salt).run(listener, admin))
 
 
 def _bind(key: str, address: str, directory: Path) -> socket.socket:
@@ -95,8 +100,10 @@ def _install_salt(path: Path) -> bytes:
 class Parent:
     """Keeps workers running."""
 
-    def __init__(self, config: Config, directory: Path, salt: bytes) -> None:
+    def __init__(self, config: Config, load: Callable[[], Config], directory: Path, salt: bytes) -> None:
         self._config = config
+        self._load = load
+        self._terminal = Terminal()
         self._directory = directory
         self._salt = salt
         self._version = version("driftgate")
@@ -106,6 +113,7 @@ class Parent:
         self._listener: socket.socket | None = None
         self._settler = Settler(directory, proxy_name(salt), lambda: open_bus(config, busy_s=1.0), time.time)
         self._verdicts = VerdictBoard(arms(build_router(config)), stale_after(config))
+        self._admin_app = Replaceable(self._own_app())
 
     async def run(self, listener: socket.socket, admin: socket.socket) -> int:
         """Run until told to stop."""
@@ -113,9 +121,10 @@ class Parent:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
+        loop.add_signal_handler(signal.SIGHUP, self._hung_up_or_reload)
         poller = VerdictPoller(self._verdicts, lambda: open_bus(self._config))
         poller.start()
-        admin_server = make_server(own_app(self._admin_routes(), self._config.admin.token), 1.0)
+        admin_server = make_server(self._admin_app, 1.0)
         settling = asyncio.create_task(self._settle_often(), name="settle")
         serving = asyncio.create_task(admin_server.serve(sockets=[admin]), name="admin")
         self._announce(listener, admin)
@@ -144,14 +153,39 @@ class Parent:
             state=self._config.state_dir,
         )
 
-    def _admin_routes(self) -> list[Route]:
+    def _own_app(self) -> ASGIApp:
         view = Surroundings(
             self._config, self._version, self._directory, self._verdicts, self._accepting, time.time
         )
-        return [*own_routes(view), metrics_route(view)]
+        return own_app([*own_routes(view), metrics_route(view)], self._config.admin.token)
 
     def _accepting(self) -> bool:
         return not self._stopping.is_set() and read_scoreboards(self._directory).accepting
+
+    def _hung_up_or_reload(self) -> None:
+        if self._terminal.hung_up():
+            self._stop()
+        elif not self._stopping.is_set():
+            self._reload()
+
+    def _reload(self) -> None:
+        """Read the configuration again and go on with what of it needs no restart."""
+        try:
+            plan = plan_reload(self._config, self._load())
+        except ConfigError as error:
+            log.warning("configuration refused, the old one stays", reason=str(error))
+            return
+        self._config = plan.config
+        self._verdicts.reconfigure(arms(build_router(plan.config)), stale_after(plan.config), time.time())
+        self._admin_app.app = self._own_app()
+        for process in self._processes.values():
+            if process.returncode is None and process.stdin is not None:
+                process.stdin.write(message(plan.config))
+        log.info("configuration reloaded", changed=plan.taken_over)
+        if plan.need_restart or plan.others:
+            log.warning(
+                "configuration needs a restart", of_proxy=plan.need_restart, of_the_others=plan.others
+            )
 
     def _stop(self) -> None:
         """Let the workers drain; asked twice, let them hurry."""
@@ -186,16 +220,16 @@ class Parent:
 
     async def _spawn(self, index: int, listener: socket.socket) -> asyncio.subprocess.Process:
         producer = f"proxy-{index}-{secrets.token_hex(8)}"
-        spec = WorkerSpec(
-            self._config, self._version, producer, index, listener.fileno(), self._salt, self._directory
-        )
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "proxy.worker", stdin=asyncio.subprocess.PIPE, pass_fds=(listener.fileno(),)
         )
         self._processes[index] = process
         if process.stdin is not None:
-            # Left open: its end tells the worker that we are gone.
-            process.stdin.write(pickle.dumps(spec))
+            # The configuration as it is now. Left open: its end tells the worker that we are gone.
+            spec = WorkerSpec(
+                self._config, self._version, producer, index, listener.fileno(), self._salt, self._directory
+            )
+            process.stdin.write(message(spec))
         return process
 
     async def _ended(self, process: asyncio.subprocess.Process) -> int:

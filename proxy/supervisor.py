@@ -35,6 +35,8 @@ class Child(NamedTuple):
     stop_within_s: float
     # Without it nothing is worth running.
     essential: bool = False
+    # Whether it reads its configuration again on SIGHUP.
+    reloads: bool = False
 
 
 class Ended(NamedTuple):
@@ -169,6 +171,15 @@ class Supervised:
             self.kill()
             await process.wait()
 
+    def reload(self) -> bool:
+        """Ask the child to read its configuration again, if it can and runs; tell whether it was asked."""
+        process = self._process
+        if not self.child.reloads or process is None or not self.ready.is_set():
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGHUP)
+        return True
+
     def kill(self) -> None:
         """Kill the child and whatever it started."""
         self._stopping = True
@@ -212,5 +223,9 @@ async def answers(url: str) -> bool:
 
 
 def _die_with_parent() -> None:
-    """Run in the child between fork and exec: SIGTERM when the supervisor dies, however it dies."""
+    """Run in the child between fork and exec: SIGTERM when the supervisor dies, however it dies.
+
+    SIGHUP is ignored until the child knows what to do about it.
+    """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

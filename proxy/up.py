@@ -10,10 +10,12 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from monitor.contract.command import CommandFault, Settings
 from monitor.contract.config import Config, split_address
+from proxy.reload import Terminal
 from proxy.supervisor import Child, Supervised
 
 _STOP_WITHIN_S = 20.0
@@ -31,6 +33,7 @@ def children(config: Config, settings: Settings) -> list[Child]:
             f"http://{reachable(config.admin.listen)}/-/readyz",
             config.proxy.drain_s + 5.0,
             essential=True,
+            reloads=True,
         ),
         Child(
             "monitor",
@@ -87,8 +90,9 @@ def run_up(settings: Settings) -> int:
     colour = sys.stderr.isatty()
 
     def say(name: str, line: str) -> None:
-        sys.stderr.write(prefixed(name, line, colour=colour))
-        sys.stderr.flush()
+        with suppress(OSError):  # a terminal that is gone
+            sys.stderr.write(prefixed(name, line, colour=colour))
+            sys.stderr.flush()
 
     def announce(missing: list[str]) -> None:
         sys.stdout.write(f"{ready_block(config, missing)}\n")
@@ -117,6 +121,7 @@ async def supervise(
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal)
+    loop.add_signal_handler(signal.SIGHUP, _on_hangup, Terminal(), stopping, supervised, say)
     lives = [asyncio.create_task(each.run(), name=each.child.name) for each in supervised]
     announce = asyncio.create_task(_announce(supervised, on_ready), name="announce")
     stop = asyncio.create_task(stopping.wait(), name="stop")
@@ -126,12 +131,29 @@ async def supervise(
     for each in supervised:
         await each.stop()
     stop.cancel()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.remove_signal_handler(number)
     for reason in await asyncio.gather(*lives):
         if reason:
             raise CommandFault(f"{reason} before it was ready; its lines above say why", status=1)
     return 0
+
+
+def _on_hangup(
+    terminal: Terminal,
+    stopping: asyncio.Event,
+    supervised: Sequence[Supervised],
+    say: Callable[[str, str], None],
+) -> None:
+    """Stop when the terminal is gone; otherwise let those that can read the configuration again."""
+    if terminal.hung_up():
+        stopping.set()
+    else:
+        asked = [each.child.name for each in supervised if each.reload()]
+        say(
+            "up",
+            f"SIGHUP: read again by {', '.join(asked) or 'nobody'}; what others read needs their restart",
+        )
 
 
 async def _announce(supervised: Sequence[Supervised], on_ready: Callable[[list[str]], None]) -> None:

@@ -37,6 +37,11 @@ class VerdictBoard:
         self._lines: dict[Arm, bytes] = {}
         self.refresh(0.0)
 
+    def reconfigure(self, arms: Sequence[Arm], stale_s: float, now: float) -> None:
+        """Speak of other arms from now on."""
+        self._arms, self._stale_s = tuple(arms), stale_s
+        self.refresh(now)
+
     def replace(self, verdicts: Sequence[Verdict]) -> None:
         """Take new verdicts over."""
         self.verdicts = tuple(verdicts)
@@ -50,7 +55,9 @@ class VerdictBoard:
 
     def line(self, arm: Arm) -> bytes:
         """Return the `Drift-Status` of a (route, arm)."""
-        return self._lines[arm]
+        line = self._lines.get(arm)
+        # A response that is on its way while its route is taken out of the configuration.
+        return no_verdict(*arm, Tier.LEARNING) if line is None else line
 
     def current(self, now: float) -> list[Verdict]:
         """Return the verdicts with `blind` for those that are too old to be trusted."""

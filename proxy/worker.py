@@ -1,19 +1,22 @@
 """A worker process: one event loop that serves, one thread that mirrors, one that fetches verdicts.
 
 Law: a worker gets everything it needs (configuration, listening socket, its name) from its parent through standard
-input, which then stays open as a lifeline: when it ends, the parent is gone and the worker drains. SIGTERM: stop
-accepting, finish running responses within `proxy.drain_s`, flush the mirror, exit 0.
+input, which then stays open as a lifeline: new configurations come through it, and when it ends, the parent is gone
+and the worker drains. A new configuration is prepared whole before it is taken over between two requests. SIGTERM:
+stop accepting, finish running responses within `proxy.drain_s`, flush the mirror, exit 0.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
-import pickle
 import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,14 +29,16 @@ from monitor.contract.config import Config
 from proxy.app import ProxyApp
 from proxy.assemble import Assembler
 from proxy.forward import Forwarder, Site
-from proxy.http_server import QuietServer, make_server
+from proxy.http_server import make_server
+from proxy.lifeline import Inbox, first_message
 from proxy.log import log_loop_fault, set_up_logs
 from proxy.mirror import Clock, Mirror, MirrorWriter
 from proxy.redact import Redactor
-from proxy.routing import arms, build_router
+from proxy.routing import Router, arms, build_router
 from proxy.scoreboard import Scoreboard
 from proxy.status import Surroundings
-from proxy.transport.open import open_transports
+from proxy.transport import Transport
+from proxy.transport.open import open_transports, settings_of
 from proxy.verdicts import VerdictBoard, VerdictPoller, stale_after
 
 log = structlog.get_logger(__name__)
@@ -78,12 +83,39 @@ class Worker:
         self.verdicts = VerdictBoard(arms(router), stale_after(config))
         self.poller = VerdictPoller(self.verdicts, self._open_bus)
         self.transports = open_transports(config)
-        self.forwarder = Forwarder(
-            Site(
-                router, self.transports, self.mirror, self.board, self.verdicts, config.proxy.headers == "on"
-            )
-        )
+        self.forwarder = Forwarder(self._site(router, config))
         self.app = ProxyApp(self.forwarder, self._surroundings())
+        self.server = make_server(self.app, config.proxy.drain_s, self.drain)
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    def _site(self, router: Router, config: Config) -> Site:
+        return Site(
+            router, self.transports, self.mirror, self.board, self.verdicts, config.proxy.headers == "on"
+        )
+
+    def reconfigure(self, config: Config) -> None:
+        """Serve what comes from now on with another configuration; what runs goes on as it began."""
+        router, assemble = build_router(config), make_assembler(self.spec._replace(config=config))
+        before = self.transports
+        same = settings_of(config) == settings_of(self.spec.config)
+        self.transports = open_transports(config, before if same else {})
+        self.spec = self.spec._replace(config=config)
+        self.mirror.reconfigure(config.mirror)
+        self.writer.reconfigure(assemble, config.mirror.flush_s)
+        self.verdicts.reconfigure(arms(router), stale_after(config), time.time())
+        self.forwarder.site = self._site(router, config)
+        self.app.reconfigure(self._surroundings())
+        self.server.config.timeout_graceful_shutdown = math.ceil(config.proxy.drain_s)
+        self._retire([gone for gone in before.values() if gone not in self.transports.values()])
+
+    def _retire(self, transports: Sequence[Transport]) -> None:
+        """Close transports when the last exchange that may use them is over."""
+        if transports:
+            task = asyncio.create_task(
+                _close_after(set(self.server.server_state.tasks), transports), name="retire"
+            )
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
 
     def _open_bus(self) -> Bus:
         return open_bus(self.spec.config)
@@ -99,15 +131,17 @@ class Worker:
             time.time,
         )
 
-    async def serve(self, server: QuietServer) -> None:
+    async def serve(self) -> None:
         """Serve until the server is stopped, then flush."""
         self.writer.start()
         self.poller.start()
         ticking = asyncio.create_task(self._tick(), name="tick")
         listener = socket.socket(fileno=self.spec.socket_fd)
         self.board.put("started", 1)
-        await server.serve(sockets=[listener])
+        await self.server.serve(sockets=[listener])
         ticking.cancel()
+        if self._retiring:
+            await asyncio.wait(self._retiring, timeout=1.0)
         for transport in self.transports.values():
             await transport.close()
         await asyncio.to_thread(self._flush)
@@ -140,30 +174,42 @@ def make_assembler(spec: WorkerSpec) -> Assembler:
     return Assembler(redactor, spec.salt, mirror.max_body_bytes * DECODED_RATIO)
 
 
+async def _close_after(running: set[asyncio.Task[None]], transports: Sequence[Transport]) -> None:
+    if running:
+        await asyncio.wait(running)
+    for transport in transports:
+        await transport.close()
+
+
 async def run_worker(spec: WorkerSpec) -> None:
     """Serve until told to stop."""
     worker = Worker(spec)
-    server = make_server(worker.app, spec.config.proxy.drain_s, worker.drain)
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(log_loop_fault)
-    loop.add_signal_handler(signal.SIGTERM, server.stop)
-    # Ctrl-C reaches the whole group of processes; the parent passes on what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    loop.add_reader(0, _lifeline_moved, loop, server)
-    await worker.serve(server)
+    loop.add_signal_handler(signal.SIGTERM, worker.server.stop)
+    loop.add_reader(0, _lifeline_moved, loop, worker, Inbox())
+    await worker.serve()
 
 
-def _lifeline_moved(loop: asyncio.AbstractEventLoop, server: QuietServer) -> None:
-    if not os.read(0, 4096):
+def _lifeline_moved(loop: asyncio.AbstractEventLoop, worker: Worker, inbox: Inbox) -> None:
+    data = os.read(0, 65536)
+    for config in inbox.feed(data):
+        try:
+            worker.reconfigure(config)
+        except (OSError, ValueError):
+            log.exception("configuration cannot be taken over here, the old one stays")
+    if not data:
         loop.remove_reader(0)
         log.warning("parent is gone, draining")
-        server.stop()
+        worker.server.stop()
 
 
 def main() -> int:
     """Read the specification from standard input and serve."""
-    # From our own parent, over a pipe that nobody else can write to.
-    spec: WorkerSpec = pickle.load(sys.stdin.buffer)  # noqa: S301 - see above
+    # Ctrl-C and a terminal's end reach the whole group of processes; the parent passes on what they mean.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    spec: WorkerSpec = first_message(partial(os.read, 0))
     set_up_logs(spec.config.log, worker=spec.number)
     sys.setswitchinterval(SWITCH_S)
     uvloop.run(run_worker(spec))

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from monitor.contract.config import Config
 from proxy.transport import Transport
 
 
-def open_transports(config: Config) -> dict[str, Transport]:
-    """Make a transport for each provider that a route's variant names. To be called in the running loop."""
+def open_transports(
+    config: Config, kept: Mapping[str, Transport] = MappingProxyType({})
+) -> dict[str, Transport]:
+    """Make a transport for each provider that a route's variant names, but for those that are `kept`.
+
+    To be called in the running loop.
+    """
     providers = {route.variant.provider for route in config.routes}
-    opened: dict[str, Transport] = {}
-    if "openai" in providers:
+    opened: dict[str, Transport] = {
+        provider: transport for provider, transport in kept.items() if provider in providers
+    }
+    if "openai" in providers - opened.keys():
         opened["openai"] = _openai(config)
-    if "litellm" in providers:
+    if "litellm" in providers - opened.keys():
         from proxy.litellm_provider import LitellmTransport  # noqa: PLC0415 - takes seconds, only where configured
 
         opened["litellm"] = LitellmTransport(config.proxy.timeouts)
     return opened
+
+
+def settings_of(config: Config) -> tuple[object, ...]:
+    """Return what transports depend on: with equal ones they can be kept."""
+    return config.proxy.transport, config.proxy.timeouts
 
 
 def _openai(config: Config) -> Transport:

@@ -191,6 +191,26 @@ async def test_the_whole_path_survives_a_killed_monitor_and_stops_in_order(tmp_p
         assert await asyncio.wait_for(process.wait(), 30) == 0
 
 
+async def test_sighup_is_passed_on_to_what_reloads(tmp_path: Path, free_ports):
+    """The proxy takes the changed file over, under its flags; the others run on."""
+    ports = free_ports(3)
+    async with up(tmp_path, ports) as (process, lines):
+        await until(lambda: any("base_url" in line for line in lines))
+        file = tmp_path / "driftgate.yaml"
+        file.write_text("{scoring: {kind: local}, proxy: {drain_s: 7.0}, baseline: {size: 200}}")
+        process.send_signal(signal.SIGHUP)
+        await until(lambda: any("configuration reloaded" in line for line in lines))
+        (reloaded,) = [line for line in lines if "configuration reloaded" in line]
+        assert "proxy.drain_s" in reloaded
+        assert "proxy.upstream" not in reloaded
+        (rest,) = [line for line in lines if "configuration needs a restart" in line]
+        assert "baseline.size" in rest
+        assert any("SIGHUP: read again by proxy" in line for line in lines)
+        assert not any("starting it again" in line for line in lines)
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+
+
 async def test_a_part_that_cannot_start_ends_everything(tmp_path: Path, free_ports):
     """A taken port: the part's own line, then one line of ours, status 1; nothing is left running."""
     ports = free_ports(3)

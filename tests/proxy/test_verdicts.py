@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from monitor.bus import Bus, BusError
 from monitor.bus.memory import MemoryBus
 from monitor.contract import Tier, Verdict
@@ -59,7 +57,10 @@ def test_a_bus_that_is_away_leaves_the_last_verdict() -> None:
     assert [found.tier for found in board.current(101.0)] == [Tier.CRITICAL]
 
 
-def test_an_unknown_arm_is_a_mistake_of_ours() -> None:
-    """Lines exist for every arm that routing can choose, and only for those."""
-    with pytest.raises(KeyError):
-        VerdictBoard([ARM], 60.0).line(("other", "control"))
+def test_an_arm_that_is_taken_out_while_a_response_is_on_its_way_still_has_a_line() -> None:
+    """It claims nothing; the arms of the new configuration have theirs at once."""
+    board = VerdictBoard([ARM], 60.0)
+    board.replace([verdict(Tier.CRITICAL, 100.0)])
+    board.reconfigure([("other", "control")], 60.0, 100.0)
+    assert board.line(("other", "control")) == b'learning;route="other";arm=control'
+    assert board.line(("third", "control")) == b'learning;route="third";arm=control'

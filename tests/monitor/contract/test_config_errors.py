@@ -10,7 +10,7 @@ import pytest
 
 from monitor.contract.config import ConfigError, load_config
 
-SECRET = "open-sesame"  # noqa: S105 - made up
+SECRET = "open-sesame"
 
 
 @pytest.mark.parametrize(
