@@ -1,9 +1,8 @@
-"""One HTTP/1.1 connection to an upstream: a request is written, the answer is parsed by llhttp as its bytes arrive.
+"""One HTTP/1.1 connection to an upstream: a request is written, an answer is read.
 
-Law: one exchange at a time. What arrives is kept until it is read, at most about `HIGH_WATER` bytes of it: beyond
-that the socket is left unread, which is how a slow client slows its upstream down. A connection may serve another
-exchange only after an answer that was whole, said so, and had nothing behind it; a byte that nobody asked for ends
-it. What had arrived before a fault is given out before the fault is.
+Law: one exchange at a time. Of what arrives about `HIGH_WATER` bytes are kept at most: beyond that the socket is left
+unread, which is how a slow client slows its upstream down. A connection may serve another exchange only after an
+answer that was whole, said so, and had nothing behind it; a byte that nobody asked for ends it.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import cast
 import httptools
 
 from proxy.faults import UpstreamFault
-from proxy.headers import value_of
+from proxy.transport.http1_answer import BODY, HEAD, IDLE, SWITCHED, WHOLE, Answer
 from proxy.tunnel import Duplex, StreamDuplex
 
 HIGH_WATER = 256 * 1024
@@ -26,39 +25,20 @@ FRESH_S = 0.05
 LONGEST_HEAD = 256 * 1024
 
 
-# How far the answer has come. Plain numbers: an enumeration's members cost a lookup in its class each time.
-IDLE, HEAD, BODY, WHOLE, SWITCHED = range(5)
-
-
-class Connection(asyncio.Protocol):
+class Connection(Answer, asyncio.Protocol):
     """A connection; `on_lost` hears of its end, whoever ended it."""
 
     def __init__(self, read_s: float, on_lost: Callable[[Connection], None]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._read_s = read_s
+        super().__init__(read_s)
         self._on_lost = on_lost
-        self._parser = httptools.HttpResponseParser(self)
         self._poll = select.poll()
-        self._state = IDLE
-        self._lost = self._ended = self._paused = self._keep = False
-        self._fault: UpstreamFault | None = None
-        self._method = ""
-        self._head_bytes = 0
-        self._chunks: list[bytes] = []
-        self._held = 0
-        self._waiter: asyncio.Future[None] | None = None
-        self._heard = 0.0
-        self._patience: asyncio.TimerHandle | None = None
+        self._lost = self._ended = False
         self._room = asyncio.Event()
         self._room.set()
         self._upload: asyncio.Task[None] | None = None
         self._uploading = False
-        self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
         # When it was last given back, on the loop's clock.
         self.idle_since = 0.0
-
-    # What the exchange's owner calls.
 
     def ask(self, method: str, head: bytes, body: bytes | None) -> None:
         """Begin an exchange: write the request's head and what is there of its body."""
@@ -78,38 +58,6 @@ class Connection(asyncio.Protocol):
         self._uploading = True
         self._upload = asyncio.create_task(self._send(body, chunked=chunked), name="upload")
         self._upload.add_done_callback(self._uploaded)
-
-    async def answered(self) -> None:
-        """Wait for the answer's head. Raises UpstreamFault."""
-        while self._state == HEAD:
-            if self._fault is not None:
-                raise self._fault
-            await self._more()
-
-    async def read(self) -> bytes:
-        """Return what has arrived of the body since the last call, empty at its end. Raises UpstreamFault."""
-        while True:
-            if chunks := self._chunks:
-                self._chunks, self._held = [], 0
-                if self._paused:
-                    self._paused = False
-                    self._transport.resume_reading()
-                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-            if self._state >= WHOLE:
-                return b""
-            if self._fault is not None:
-                raise self._fault
-            await self._more()
-
-    @property
-    def heard(self) -> bool:
-        """Whether anything of an answer has arrived."""
-        return self._head_bytes > 0 or self._state > HEAD
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing comes any more beside what `read` would return at once."""
-        return self._state == WHOLE
 
     def take_over(self) -> Duplex:
         """Return the connection behind a 101. Raises UpstreamFault."""
@@ -146,8 +94,6 @@ class Connection(asyncio.Protocol):
             self._transport.close()
         else:
             self._transport.abort()
-
-    # What the event loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
@@ -208,88 +154,6 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Let the upload go on."""
         self._room.set()
-
-    # What the parser calls.
-
-    def on_message_begin(self) -> None:
-        """Begin an answer, or refuse one that nobody asked for."""
-        if self._state != HEAD:
-            raise ValueError("nothing was asked")
-        self.headers = []
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header."""
-        self.headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        """Let the head out; an interim answer (100, 103) is nobody's."""
-        status = self._parser.get_status_code()
-        if status >= 200 or status == 101:
-            self.status = status
-            self._state = BODY
-            if self._method == "HEAD":
-                # The parser would wait for the body that the head describes, so it is not used again.
-                self._keep = self._parser.should_keep_alive()
-                self._state = WHOLE
-                self._parser = httptools.HttpResponseParser(self)
-
-    def on_body(self, data: bytes) -> None:
-        """Keep a part of the body."""
-        if self._state != BODY:
-            raise ValueError("nothing was asked")
-        self._chunks.append(data)
-        self._held += len(data)
-
-    def on_message_complete(self) -> None:
-        """Note the proper end."""
-        if self._state == BODY:
-            self._state = WHOLE
-            self._keep = self._parser.should_keep_alive()
-
-    # Ours.
-
-    async def _more(self) -> None:
-        self._waiter = self._loop.create_future()
-        self._heard = self._loop.time()
-        if self._patience is None:
-            self._patience = self._loop.call_later(self._read_s, self._check)
-        await self._waiter
-
-    def _check(self) -> None:
-        """Give up when nothing has moved for too long. One timer serves many waits: it is moved on as it fires."""
-        self._patience = None
-        if self._waiter is None:
-            return
-        left = self._heard + self._read_s - self._loop.time()
-        if left > 0.001:
-            self._patience = self._loop.call_later(left, self._check)
-        else:
-            self._fail("upstream_timeout")
-
-    def _fail(self, code: str) -> None:
-        self._fault = self._fault or UpstreamFault(code)
-        self._transport.abort()
-        self._wake()
-
-    def _wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    def _stop_waiting(self) -> None:
-        self._stop_patience()
-        self._waiter = None
-
-    def _stop_patience(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
-
-    def _ends_with_connection(self) -> bool:
-        if value_of(self.headers, b"content-length"):
-            return False
-        coding = value_of(self.headers, b"transfer-encoding").lower().rpartition(b",")[2].strip()
-        return coding != b"chunked"
 
     async def _send(self, body: AsyncIterator[bytes], *, chunked: bool) -> None:
         async for part in body:
