@@ -8,8 +8,9 @@ export UV_LINK_MODE ?= hardlink
 # Trust what the machine trusts, as pip does: companies have certificates of their own.
 export UV_SYSTEM_CERTS ?= 1
 UV := $(BIN)/uv
+NODE := tests/clients/node
 
-.PHONY: install demo test bench bench-proxy check lint types format lock clean
+.PHONY: install demo test test-clients bench bench-proxy check lint types format lock clean
 
 install: .venv/.runtime .venv/.triton
 
@@ -18,6 +19,10 @@ demo: install
 
 test: install .venv/.dev check
 	$(BIN)/python -m pytest
+
+# Real clients through the proxy, in environments of their own: about 150 MB more to download; Node's where npm is.
+test-clients: install .venv/.dev .venv/.clients
+	$(BIN)/python -m pytest tests/clients
 
 # Speed and memory of the whole path on this machine, as a table; about 15 minutes.
 bench: install
@@ -46,14 +51,17 @@ lock: $(UV)
 		--no-emit-index-url --no-header -o requirements/runtime.lock
 	$(UV) pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header -c requirements/runtime.lock -o requirements/dev.lock
-
+	$(UV) pip compile -q --group clients --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header -o requirements/clients.lock
 	$(UV) pip compile -q requirements/triton.in --no-deps --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header -o requirements/triton.lock
 	$(UV) pip compile -q requirements/uv.in --universal --generate-hashes --no-emit-index-url --no-header \
 		-o requirements/uv.lock
+	if command -v npm >/dev/null; then cd $(NODE) && npm install --package-lock-only \
+		--omit-lockfile-registry-resolved --no-audit --no-fund --loglevel=error; fi
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv $(NODE)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(UV): requirements/uv.lock
 	$(PYTHON) -c 'import sys; sys.exit("driftgate needs Python 3.11 or newer: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
@@ -68,6 +76,13 @@ $(UV): requirements/uv.lock
 
 .venv/.dev: .venv/.runtime requirements/dev.lock
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.lock
+	touch $@
+
+.venv/.clients: $(UV) requirements/clients.lock $(NODE)/package-lock.json
+	$(UV) venv --quiet --allow-existing --python $(BIN)/python .venv/clients
+	$(UV) pip install --quiet --python .venv/clients/bin/python --require-hashes -r requirements/clients.lock
+	if command -v npm >/dev/null; then cd $(NODE) && npm ci --no-audit --no-fund --loglevel=error; \
+		else echo "npm is not installed: the tests of Node's clients will be skipped"; fi
 	touch $@
 
 # The embedded Triton needs numpy < 2, so it gets a small environment of its own.
