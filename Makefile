@@ -20,7 +20,7 @@ demo: install
 test: install .venv/.dev check
 	$(BIN)/python -m pytest
 
-# Real clients through the proxy, in environments of their own: about 150 MB more to download; Node's where npm is.
+# Real clients through the proxy, in environments of their own (490 MB on disk); Node's where npm is. See docs/clients.md.
 test-clients: install .venv/.dev .venv/.clients
 	$(BIN)/python -m pytest tests/clients
 
