@@ -44,6 +44,11 @@ class Reload(NamedTuple):
 def plan_reload(old: Config, new: Config) -> Reload:
     """Decide what of a new configuration takes effect."""
     changed = sorted(_changed(old, new))
+    stay = set(NEED_RESTART)
+    tls = new.proxy.tls
+    if bool(old.proxy.tls.cert) != bool(tls.cert):  # the listener speaks either HTTP or HTTPS
+        stay |= {"proxy.tls.cert", "proxy.tls.key"}
+        tls = msgspec.structs.replace(tls, cert=old.proxy.tls.cert, key=old.proxy.tls.key)
     others = tuple(key for key in changed if key.partition(".")[0] in OTHERS)
     return Reload(
         msgspec.structs.replace(
@@ -51,11 +56,13 @@ def plan_reload(old: Config, new: Config) -> Reload:
             state_dir=old.state_dir,
             log=old.log,
             bus=old.bus,
-            proxy=msgspec.structs.replace(new.proxy, listen=old.proxy.listen, workers=old.proxy.workers),
+            proxy=msgspec.structs.replace(
+                new.proxy, listen=old.proxy.listen, workers=old.proxy.workers, tls=tls
+            ),
             admin=msgspec.structs.replace(new.admin, listen=old.admin.listen),
         ),
-        tuple(key for key in changed if key not in NEED_RESTART and key not in others),
-        tuple(key for key in changed if key in NEED_RESTART),
+        tuple(key for key in changed if key not in stay and key not in others),
+        tuple(key for key in changed if key in stay),
         others,
     )
 

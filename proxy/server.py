@@ -35,6 +35,7 @@ from proxy.routing import arms, build_router
 from proxy.scoreboard import read_scoreboards
 from proxy.settling import EVERY_S, Settler, proxy_name
 from proxy.status import Surroundings, own_app, own_routes, shown_url
+from proxy.tls import check_tls
 from proxy.verdicts import VerdictBoard, VerdictPoller, stale_after
 from proxy.worker import FLUSH_S, WorkerSpec
 
@@ -55,7 +56,7 @@ class CannotListen(OSError):
 
 def run_proxy(load: Callable[[], Config]) -> int:
     """Run until SIGTERM or SIGINT; return the exit status. `load` reads the configuration and raises ConfigError."""
-    config = load()
+    config = _checked(load)
     set_up_logs(config.log)
     directory = Path(config.state_dir) / "proxy"
     try:
@@ -70,6 +71,13 @@ def run_proxy(load: Callable[[], Config]) -> int:
         print(f"driftgate: state_dir {config.state_dir!r}: {error.strerror}", file=sys.stderr)  # noqa: T201 - as above
         return 2
     return asyncio.run(Parent(config, load, directory, salt).run(listener, admin))
+
+
+def _checked(load: Callable[[], Config]) -> Config:
+    """Read the configuration and the certificates that it names. Raises ConfigError."""
+    config = load()
+    check_tls(config.proxy.tls)
+    return config
 
 
 def _bind(key: str, address: str, directory: Path) -> socket.socket:
@@ -171,7 +179,7 @@ class Parent:
     def _reload(self) -> None:
         """Read the configuration again and go on with what of it needs no restart."""
         try:
-            plan = plan_reload(self._config, self._load())
+            plan = plan_reload(self._config, _checked(self._load))
         except ConfigError as error:
             log.warning("configuration refused, the old one stays", reason=str(error))
             return

@@ -59,7 +59,7 @@ def ready_block(config: Config, missing: Sequence[str] = ()) -> str:
     """Say what a person needs now, and which parts are `missing`."""
     served = [(route.name, route.variant.upstream or config.proxy.upstream) for route in config.routes]
     rows = [
-        ("base_url", f"http://{reachable(config.proxy.listen)}/v1"),
+        ("base_url", f"http{'s' * bool(config.proxy.tls.cert)}://{reachable(config.proxy.listen)}/v1"),
         ("upstream", served[0][1] if len(served) == 1 else ", ".join(": ".join(pair) for pair in served)),
         ("status", f"http://{reachable(config.admin.listen)}/-/status   (also /-/drift, /metrics)"),
         ("monitor", f"http://{reachable(config.monitor.listen)}/-/status   (also /-/baselines, /metrics)"),

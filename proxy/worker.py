@@ -37,6 +37,7 @@ from proxy.redact import Redactor
 from proxy.routing import Router, arms, build_router
 from proxy.scoreboard import Scoreboard
 from proxy.status import Surroundings
+from proxy.tls import for_clients, load_own
 from proxy.transport import Transport
 from proxy.transport.open import open_transports, settings_of
 from proxy.verdicts import VerdictBoard, VerdictPoller, stale_after
@@ -86,6 +87,8 @@ class Worker:
         self.forwarder = Forwarder(self._site(router, config))
         self.app = ProxyApp(self.forwarder, self._surroundings())
         self.server = make_server(self.app, config.proxy.drain_s, self.drain)
+        self.server.config.load()
+        self.server.config.ssl = for_clients(config.proxy.tls)
         self._retiring: set[asyncio.Task[None]] = set()
 
     def _site(self, router: Router, config: Config) -> Site:
@@ -96,6 +99,8 @@ class Worker:
     def reconfigure(self, config: Config) -> None:
         """Serve what comes from now on with another configuration; what runs goes on as it began."""
         router, assemble = build_router(config), make_assembler(self.spec._replace(config=config))
+        if self.server.config.ssl is not None:
+            load_own(self.server.config.ssl, config.proxy.tls)
         before = self.transports
         same = settings_of(config) == settings_of(self.spec.config)
         self.transports = open_transports(config, before if same else {})

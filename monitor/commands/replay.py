@@ -74,7 +74,12 @@ def replay(
 
     config = settings.load()
     exchanges = read_file(file)[:limit]
-    plan = Plan(to or f"http://{config.proxy.listen}/v1", rate, concurrency, stream_every)
+    plan = Plan(
+        to or f"http{'s' * bool(config.proxy.tls.cert)}://{config.proxy.listen}/v1",
+        rate,
+        concurrency,
+        stream_every,
+    )
     if not plan.to.startswith(("http://", "https://")):
         raise CommandFault(f"--to: got {to!r}; expected a base URL such as http://127.0.0.1:8080/v1")
     before = _counts(config).proxy.received if verify else None

@@ -64,6 +64,19 @@ class Timeouts(_Section, frozen=True, kw_only=True):
     read_s: float = 600.0
 
 
+class Tls(_Section, frozen=True, kw_only=True):
+    """Files in PEM; empty: the system's authorities towards upstreams, no client certificate, plain HTTP for clients."""
+
+    # Authorities that an upstream's certificate may come from, besides the system's.
+    ca_file: str = ""
+    # Shown to upstreams that ask for it, and its key where that is another file.
+    client_cert: str = ""
+    client_key: str = ""
+    # Shown to clients, who then speak HTTPS, and its key where that is another file.
+    cert: str = ""
+    key: str = ""
+
+
 class Proxy(_Section, frozen=True, kw_only=True):
     """The process that clients talk to."""
 
@@ -75,6 +88,7 @@ class Proxy(_Section, frozen=True, kw_only=True):
     # The client that talks to the upstream; `http1` is ours and the fastest.
     transport: Literal["http1", "aiohttp", "httpx"] = "http1"
     timeouts: Timeouts = Timeouts()
+    tls: Tls = Tls()
     # How long running responses may finish after SIGTERM, in seconds.
     drain_s: float = 30.0
 

@@ -69,6 +69,7 @@ def complaints(config: Config) -> Iterator[str]:
     yield from _numbers(config)
     yield from _addresses(config)
     yield from _upstreams(config)
+    yield from _tls(config)
     yield from _scoring(config)
     yield from _thresholds(config)
     yield from _routes(config)
@@ -148,6 +149,13 @@ def _base_url_fault(url: str) -> str:
         return "a URL with a user or password in it (give it as `variant.api_key`)"
     plain = parts.scheme in {"http", "https"} and parts.hostname and not parts.query and not parts.fragment
     return "" if plain and not any(c.isspace() for c in url) else shown(url)
+
+
+def _tls(config: Config) -> Iterator[str]:
+    tls = config.proxy.tls
+    for name, key, cert in (("client_", tls.client_key, tls.client_cert), ("", tls.key, tls.cert)):
+        if key and not cert:
+            yield f"proxy.tls.{name}key: got {key!r} without {name}cert; expected the certificate beside its key"
 
 
 def _scoring(config: Config) -> Iterator[str]:

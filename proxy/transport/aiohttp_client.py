@@ -8,6 +8,7 @@ theirs, and one that the upstream has closed already is recognised before anythi
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
@@ -66,10 +67,14 @@ class _StrictConnector(aiohttp.TCPConnector):
 class AiohttpTransport:
     """Keeps one session; belongs to the loop it was made in."""
 
-    def __init__(self, timeouts: Timeouts) -> None:
+    def __init__(self, timeouts: Timeouts, context: ssl.SSLContext | None = None) -> None:
         self._session = aiohttp.ClientSession(
             connector=_StrictConnector(
-                limit=0, limit_per_host=0, keepalive_timeout=KEEP_ALIVE_S, ttl_dns_cache=30
+                limit=0,
+                limit_per_host=0,
+                keepalive_timeout=KEEP_ALIVE_S,
+                ttl_dns_cache=30,
+                ssl=context or True,
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=_NOT_ADDED,

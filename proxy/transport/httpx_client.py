@@ -27,18 +27,26 @@ KEEP_ALIVE_S = 4.0
 class HttpxTransport:
     """Wraps one httpx transport; belongs to the loop it was made in."""
 
-    def __init__(self, timeouts: Timeouts, inner: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        timeouts: Timeouts,
+        inner: httpx.AsyncBaseTransport | None = None,
+        *,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         limits = httpx.Limits(
             max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEEP_ALIVE_S
         )
-        self._inner = inner or httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
+        self._inner = inner or httpx.AsyncHTTPTransport(
+            verify=context or True, limits=limits, trust_env=False
+        )
         self._timeouts = httpx.Timeout(timeouts.read_s, connect=timeouts.connect_s, pool=None).as_dict()
 
     async def open(self, request: Outgoing) -> Reply:
         """Send a request and return the reply's head. Raises UpstreamFault."""
         try:
             response = await self._inner.handle_async_request(self._request(request))
-        except (httpx.TransportError, httpx.InvalidURL) as error:
+        except (httpx.TransportError, httpx.InvalidURL, OSError) as error:
             raise _translate(error) from error
         return HttpxReply(response)
 
@@ -97,7 +105,7 @@ class HttpxReply:
             async for chunk in self._chunks:
                 if chunk:
                     return chunk
-        except httpx.TransportError as error:
+        except (httpx.TransportError, OSError) as error:
             raise _translate(error) from error
         return b""
 
@@ -155,6 +163,8 @@ _FAULT_OF: tuple[tuple[type[BaseException], str], ...] = (
     (httpx.ConnectError, "upstream_refused"),
     (httpx.RemoteProtocolError, "upstream_garbage"),
     (httpx.InvalidURL, "bad_request_target"),
+    # httpcore lets these through when a TLS 1.3 upstream refuses our certificate after the handshake.
+    (ssl.SSLError, "upstream_tls"),
 )
 
 

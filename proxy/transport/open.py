@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from monitor.contract.config import Config
+from proxy.tls import towards_upstreams
 from proxy.transport import Transport
 
 
@@ -31,19 +32,22 @@ def open_transports(
 
 def settings_of(config: Config) -> tuple[object, ...]:
     """Return what transports depend on: with equal ones they can be kept."""
-    return config.proxy.transport, config.proxy.timeouts
+    tls = config.proxy.tls
+    # A file under an old name may hold a new certificate.
+    files = object() if tls.ca_file or tls.client_cert else None
+    return config.proxy.transport, config.proxy.timeouts, files
 
 
 def _openai(config: Config) -> Transport:
-    timeouts = config.proxy.timeouts
+    timeouts, context = config.proxy.timeouts, towards_upstreams(config.proxy.tls)
     if config.proxy.transport == "httpx":
         from proxy.transport.httpx_client import HttpxTransport  # noqa: PLC0415 - memory, only where configured
 
-        return HttpxTransport(timeouts)
+        return HttpxTransport(timeouts, context=context)
     if config.proxy.transport == "http1":
         from proxy.transport.http1_client import Http1Transport  # noqa: PLC0415 - as above
 
-        return Http1Transport(timeouts)
+        return Http1Transport(timeouts, context)
     from proxy.transport.aiohttp_client import AiohttpTransport  # noqa: PLC0415 - as above
 
-    return AiohttpTransport(timeouts)
+    return AiohttpTransport(timeouts, context)
