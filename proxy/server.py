@@ -26,7 +26,7 @@ from starlette.types import ASGIApp
 from monitor.bus.open import open_bus
 from monitor.contract.config import Config, ConfigError, split_address
 from proxy.app import Replaceable
-from proxy.http_server import QuietServer, make_server
+from proxy.http_server import make_server
 from proxy.lifeline import message
 from proxy.log import set_up_logs
 from proxy.metrics import metrics_route
@@ -135,7 +135,7 @@ class Parent:
         admin_server = make_server(self._admin_app, 1.0)
         settling = asyncio.create_task(self._settle_often(), name="settle")
         serving = asyncio.create_task(admin_server.serve(sockets=[admin]), name="admin")
-        self._announce(listener, admin)
+        _announce(self._config, listener, admin)
         workers = [
             asyncio.create_task(self._keep_worker(index, listener), name=f"worker-{index}")
             for index in range(self._config.proxy.workers)
@@ -143,23 +143,10 @@ class Parent:
         await asyncio.gather(*workers)
         settling.cancel()
         await asyncio.to_thread(self._settler.settle)
-        await self._end_admin(admin_server, serving)
+        admin_server.stop()
+        await serving
         await asyncio.to_thread(poller.stop)
         return 1 if self._hopeless else 0
-
-    async def _end_admin(self, server: QuietServer, serving: asyncio.Task[None]) -> None:
-        server.stop()
-        await serving
-
-    def _announce(self, listener: socket.socket, admin: socket.socket) -> None:
-        log.info(
-            "proxy listens",
-            listen=_address(listener),
-            admin=_address(admin),
-            upstream=shown_url(self._config.proxy.upstream),
-            workers=self._config.proxy.workers,
-            state=self._config.state_dir,
-        )
 
     def _own_app(self) -> ASGIApp:
         view = Surroundings(
@@ -266,6 +253,17 @@ class Parent:
         while True:
             await asyncio.to_thread(self._settler.settle)
             await asyncio.sleep(EVERY_S)
+
+
+def _announce(config: Config, listener: socket.socket, admin: socket.socket) -> None:
+    log.info(
+        "proxy listens",
+        listen=_address(listener),
+        admin=_address(admin),
+        upstream=shown_url(config.proxy.upstream),
+        workers=config.proxy.workers,
+        state=config.state_dir,
+    )
 
 
 def _address(listener: socket.socket) -> str:
