@@ -14,7 +14,15 @@ from proxy.client import Client, Scope, target_of
 from proxy.faults import UpstreamFault
 from proxy.headers import WEBSOCKET_ASKED, to_upstream
 from proxy.redact import READY, Redactor
-from proxy.routing import PEEK_LIMIT, Choice, Router, model_of, with_model
+from proxy.routing import (
+    PEEK_LIMIT,
+    Choice,
+    Router,
+    model_in_query,
+    model_of,
+    with_model,
+    with_model_in_query,
+)
 from proxy.transport import Body, Outgoing
 
 # A client may write anything where a model's name belongs; what the log shows of it is redacted, whatever is mirrored.
@@ -46,9 +54,11 @@ class RequestSide:
         if choice.authorization is not None:
             headers = [pair for pair in headers if pair[0] != b"authorization"]
             headers.append((b"authorization", choice.authorization))
+        asked = target_of(scope)
         if self._client.wants_tunnel:
             headers.extend(WEBSOCKET_ASKED)
-        target = choice.upstream.target(target_of(scope))
+            asked = with_model_in_query(asked, choice.model) if choice.model else asked
+        target = choice.upstream.target(asked)
         return Outgoing(scope["method"], choice.upstream, target, headers, body), choice
 
     async def _body(self) -> tuple[Body | None, Choice]:
@@ -74,7 +84,10 @@ class RequestSide:
         return b"".join(parts)
 
     def _choose(self, body: bytes) -> Choice:
-        model = model_of(body) if body else ""
+        if self._client.wants_tunnel:
+            model = model_in_query(target_of(self._scope))
+        else:
+            model = model_of(body) if body else ""
         choice = self._router.choose(model)
         if choice is None:
             raise UpstreamFault("model_not_routed", _IN_THE_LOG(model[:400])[:80])

@@ -2,7 +2,8 @@
 
 Law: pure. With one catch-all route that rewrites nothing, no body is ever looked into. Otherwise the `model` of a
 JSON body decides; a body without one (a GET, an upload) goes to the first route that matches the empty name, else
-to the first route. A model rewrite changes the bytes of that one JSON string and no other.
+to the first route. A WebSocket has no body when its route is chosen: the query's `model` stands for it. A model
+rewrite changes the bytes of that one string and no other.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
+from urllib.parse import quote, unquote_plus
 
 import msgspec
 
@@ -136,3 +138,29 @@ def _is_key(body: bytes, end: int) -> bool:
 def _names_model(key: bytes) -> bool:
     # An escaped spelling ("mod\u0065l") names the same key.
     return key == b'"model"' or (b"\\" in key and json.loads(key) == "model")
+
+
+# The query's parameter `model`, of which the last counts as in a body. Its name may be escaped, as anything may.
+_PARAMETER = re.compile(rb"(?<=[?&])([^=&#]+)=([^&#]*)")
+
+
+def model_in_query(target: bytes) -> str:
+    """Return the `model` of a request target's query; empty when there is none."""
+    found = _parameter(target)
+    return "" if found is None else unquote_plus(found[2].decode("latin-1"))
+
+
+def with_model_in_query(target: bytes, model: str) -> bytes:
+    """Replace the `model` of a request target's query; every other byte stays."""
+    found = _parameter(target)
+    if found is None:
+        return target
+    return target[: found.start(2)] + quote(model, safe="").encode() + target[found.end(2) :]
+
+
+def _parameter(target: bytes) -> re.Match[bytes] | None:
+    named, query = None, target.find(b"?")
+    for parameter in _PARAMETER.finditer(target, query + 1 or len(target)):
+        if unquote_plus(parameter[1].decode("latin-1")) == "model":
+            named = parameter
+    return named

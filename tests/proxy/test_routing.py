@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.contract.config import load_config
-from proxy.routing import build_router, model_of, with_model
+from proxy.routing import build_router, model_in_query, model_of, with_model, with_model_in_query
 from proxy.transport import parse_upstream
 
 
@@ -91,3 +91,21 @@ def test_paths_map_to_the_upstream(upstream: str, path: bytes, target: bytes) ->
     assert parse_upstream(upstream).target(path) == target
     assert parse_upstream(upstream).target(path + b"?a=&b") == target + b"?a=&b"
     assert parse_upstream(upstream).target(path + b"?") == target + b"?"
+
+
+@pytest.mark.parametrize(
+    ("target", "model", "rewritten"),
+    [
+        (b"/v1/realtime?model=a", "a", b"/v1/realtime?model=n%2F1"),
+        (b"/v1/realtime?x=1&model=a%2Fb+c&y", "a/b c", b"/v1/realtime?x=1&model=n%2F1&y"),
+        (b"/v1/realtime?model=a&mod%65l=b", "b", b"/v1/realtime?model=a&mod%65l=n%2F1"),
+        (b"/v1/realtime?model=", "", b"/v1/realtime?model=n%2F1"),
+        (b"/v1/realtime?my_model=a&models=b&model", "", b"/v1/realtime?my_model=a&models=b&model"),
+        (b"/v1&model=a/realtime", "", b"/v1&model=a/realtime"),
+        (b"/v1/realtime", "", b"/v1/realtime"),
+    ],
+)
+def test_the_model_of_a_query(target: bytes, model: str, rewritten: bytes) -> None:
+    """It is read as servers read it, and rewriting it leaves every other byte alone."""
+    assert model_in_query(target) == model
+    assert with_model_in_query(target, "n/1") == rewritten

@@ -7,13 +7,13 @@ import asyncio
 import pytest
 
 from tests.proxy.conftest import Start
-from tests.proxy.wire import read_message, until
+from tests.proxy.wire import Asked, read_message, until
 
 ASK = b"GET /v1/realtime HTTP/1.1\r\nhost: p\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
 AGREE = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n"
 
 
-@pytest.fixture(params=["aiohttp", "httpx"])
+@pytest.fixture(params=["http1", "aiohttp", "httpx"])
 def transport(request: pytest.FixtureRequest) -> str:
     """Run a test with either transport."""
     return str(request.param)
@@ -62,3 +62,35 @@ async def test_a_client_that_breaks_off_ends_the_upstream(stand: Start, transpor
         writer.transport.abort()
         await asyncio.wait_for(gone.wait(), 1)
         await until(lambda: running.counters().get("ended") == 1)
+
+
+async def test_the_model_in_the_query_decides_the_route(stand: Start) -> None:
+    """With several routes a WebSocket goes where its `model` belongs, under the variant's name and key, or nowhere."""
+    asked: list[Asked] = []
+
+    async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await read_message(reader))
+        writer.write(AGREE)
+
+    routes = [
+        {"name": "a", "match": "alpha*", "variant": {"name": "v1", "model": "real/alpha"}},
+        {"name": "b", "match": "beta"},
+    ]
+    async with stand(upstream, routes=routes) as running:
+        for model, status, route in (
+            (b"beta", b"101", b"b"),
+            (b"alpha-2", b"101", b"a"),
+            (b"gamma", b"404", b""),
+        ):
+            reader, writer = await running.connect()
+            writer.write(ASK.replace(b"/realtime", b"/realtime?x=1&model=" + model))
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 2)
+            assert head.startswith(b"HTTP/1.1 " + status)
+            assert (b'route="' + route + b'"' in head) == (status == b"101")
+            writer.close()
+        await until(lambda: running.counters().get("ended") == 3)
+        assert running.counters()["fault.model_not_routed"] == 1
+    assert [each.line.split()[1] for each in asked] == [
+        b"/v1/realtime?x=1&model=beta",
+        b"/v1/realtime?x=1&model=real%2Falpha",
+    ]
