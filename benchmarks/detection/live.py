@@ -1,0 +1,135 @@
+"""The live evidence on a stream: baseline, minute buckets, steps, alarms and the verdict at an alarm.
+
+Law: the code that decides is the monitor's own (`build_baseline`, `fold_rows`, `Detector`, `judge`); here is only
+bookkeeping. Each row of a pool is folded once and alone; because buckets are exactly additive, the bucket of a minute
+is the sum of its rows' vectors, to the bit what folding them together gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.detection.pools import Pool
+from benchmarks.detection.streams import MINUTE, Rows, Stream
+from monitor.baseline import Baseline, build_baseline
+from monitor.contract import Verdict
+from monitor.contract.config import BaselineConfig, Detection
+from monitor.evidence.edetector import Detector, Evidence
+from monitor.evidence.findings import Findings
+from monitor.sketch.bucket import Bucket
+from monitor.sketch.fold import fold_rows
+from monitor.verdict.judge import fewest, judge, window_starts
+
+# Exchanges of a baseline: the default of the configuration.
+SIZE = BaselineConfig().size
+_CHUNK_MINUTES = 4000
+
+
+class Alarm(NamedTuple):
+    """An alarm: after `exchange` exchanges of the stream, at epoch minute `minute`, and what was then known."""
+
+    exchange: int
+    minute: int
+    evidence: Evidence
+    findings: Findings
+
+
+class Sight:
+    """A pool seen through a baseline: a vector int64 for every row, folded when it is first wanted."""
+
+    def __init__(self, baseline: Baseline, pool: Pool) -> None:
+        self.baseline = baseline
+        self._pool = pool
+        self._encoded = baseline.encode(pool.scored, pool.features)
+        self._vectors = np.zeros((pool.size, Bucket.empty(baseline.id, baseline.shape).layout.size), np.int64)
+        self._known = np.zeros(pool.size, dtype=bool)
+
+    def vectors(self, rows: Rows) -> NDArray[np.int64]:
+        """Return the vectors (n, size) of rows."""
+        for row in np.unique(rows)[~self._known[np.unique(rows)]]:
+            one = fold_rows(
+                self.baseline, self._pool.scored, self._pool.features, self._encoded, np.array([row])
+            )
+            self._vectors[row] = one.vector
+            self._known[row] = True
+        return np.asarray(self._vectors[rows])
+
+    def bucket(self, rows: Rows) -> Bucket:
+        """Return the bucket of rows."""
+        return Bucket(self.baseline.id, self.baseline.shape, self.vectors(rows).sum(axis=0))
+
+    def minutes(self, stream: Stream) -> Iterator[tuple[int, int, Bucket]]:
+        """Yield (epoch minute, exchanges up to its end, bucket) for every minute that holds an exchange."""
+        minute = (stream.times // MINUTE).astype(np.int64)
+        starts = np.flatnonzero(np.diff(minute, prepend=minute[:1] - 1))
+        for first in range(0, len(starts), _CHUNK_MINUTES):
+            mine = starts[first : first + _CHUNK_MINUTES]
+            end = starts[first + _CHUNK_MINUTES] if first + _CHUNK_MINUTES < len(starts) else len(stream.rows)
+            sums = np.add.reduceat(self.vectors(stream.rows[mine[0] : end]), mine - mine[0], axis=0)
+            ends = np.append(mine[1:], end)
+            for m, done, vector in zip(minute[mine].tolist(), ends.tolist(), sums, strict=True):
+                yield m, done, Bucket(self.baseline.id, self.baseline.shape, vector)
+
+
+def learn(pool: Pool, history: Stream, identity: str) -> Baseline:
+    """Learn a baseline from a stretch of a stream, with its times."""
+    drawn = pool.scored.take(history.rows)
+    times = history.times.tolist()
+    exchanges = [
+        msgspec.structs.replace(e, id=f"h{i}", time=t)
+        for i, (e, t) in enumerate(zip(drawn.exchanges, times, strict=True))
+    ]
+    return build_baseline(
+        drawn._replace(exchanges=exchanges),
+        route="default",
+        scorer=identity,
+        settings=BaselineConfig(),
+        created=times[-1] if times else 0.0,
+    )
+
+
+def alarms(
+    sight: Sight, stream: Stream, *, again: bool, budget: float = 1.0, since: float = 0.0
+) -> Iterator[Alarm]:
+    """Yield the alarms; `again`: the evidence starts anew after each, otherwise it goes on.
+
+    Without `again` every minute from the first alarm on is yielded. `since`: the evidence starts anew at the first
+    minute from this epoch time on.
+    """
+    detector = Detector(sight.baseline, budget)
+    evidence, last, renewed = detector.start(), None, False
+    for minute, done, bucket in sight.minutes(stream):
+        if not renewed and minute * MINUTE >= since > 0.0:
+            evidence, renewed = detector.start(), True
+        elapsed = 1.0 if last is None else float(minute - last)
+        last = minute
+        evidence = detector.advance(evidence, bucket, minutes=elapsed, now=minute * MINUTE)
+        if evidence.alarmed:
+            yield Alarm(done, minute, evidence, detector.findings(evidence))
+            if again:
+                evidence = detector.start()
+
+
+def verdict_at(sight: Sight, stream: Stream, alarm: Alarm, previous: Verdict | None = None) -> Verdict:
+    """Return the verdict that the monitor would give in the minute of an alarm."""
+    settings, until = Detection(), alarm.minute + 1
+    times = stream.times[: alarm.exchange]
+    window = sight.bucket(stream.rows[:0])
+    for since in window_starts(alarm.findings, settings, until):
+        window = sight.bucket(stream.rows[np.searchsorted(times, since * MINUTE) : alarm.exchange])
+        if window.n >= fewest(alarm.findings, settings):
+            break
+    return judge(
+        sight.baseline,
+        window,
+        alarm.findings,
+        arm="control",
+        settings=settings,
+        now=until * MINUTE,
+        previous=previous,
+    )

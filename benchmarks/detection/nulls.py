@@ -1,0 +1,137 @@
+"""False alarms: streams in which nothing changes, looked at every minute.
+
+Law: baseline and stream come out of one generator, so whatever pattern the traffic has, the baseline had it too. After
+an alarm the evidence starts anew, and every alarm counts. *Raised* counts those whose verdict has a tier that people
+are told of (`minor`, `critical`). A rate of one in 30 days is what the configuration promises.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.detection.figures import Rate, table
+from benchmarks.detection.live import SIZE, Sight, alarms, learn, verdict_at
+from benchmarks.detection.pools import Data, Pool
+from benchmarks.detection.streams import (
+    DAY,
+    Generator,
+    Random,
+    Span,
+    Stream,
+    busy_user,
+    hour_of_week,
+    iid,
+    lossy,
+    sessions,
+)
+from monitor.contract import Tier
+
+
+class Null(NamedTuple):
+    """A kind of unchanged traffic: from which pool, at which rate, learnt from how many days (None: `SIZE`)."""
+
+    name: str
+    pool: str
+    generator: Generator
+    rate: float
+    learn_days: float | None = None
+    fresh: bool = False
+    loss: bool = False
+
+
+class Counted(NamedTuple):
+    """What a null raised over all its seeds; `families` counts alarms by the family that held most evidence."""
+
+    null: Null
+    alarms: Rate
+    raised: int
+    families: Counter[str]
+
+
+NULLS: tuple[Null, ...] = (
+    Null("independent exchanges", "tulu", iid, 10.0),
+    Null("independent, texts the baseline never saw", "tulu", iid, 10.0, fresh=True),
+    Null("independent prompts the baseline never saw", "clinc", iid, 10.0, fresh=True),
+    Null("hours of the week, two weeks learnt", "tulu", hour_of_week, 1.0, learn_days=14.0),
+    Null("hours of the week, two weeks learnt", "clinc", hour_of_week, 1.0, learn_days=14.0),
+    Null("hours of the week, only 17 hours learnt", "tulu", hour_of_week, 10.0),
+    Null("sessions that stay on a topic", "tulu", sessions, 10.0),
+    Null("sessions that stay on a topic", "clinc", sessions, 10.0),
+    Null("one user sends a tenth, in spells", "tulu", busy_user, 10.0),
+    Null("5 % of the mirror lost, after learning", "tulu", iid, 10.0, loss=True),
+    Null("low traffic", "tulu", iid, 1.0),
+    Null("low traffic", "tulu", iid, 0.1),
+)
+
+
+def pools(data: Data) -> dict[str, Pool]:
+    """Return the pools by name: one model's 16 answers to 805 prompts; prompts of ten domains without answers."""
+    return {
+        "tulu": data.pool(data.rows("bon_tulu16", lambda _: True)),
+        "clinc": data.pool(data.rows("prompts_clinc", lambda row: row["topic"] != "oos"), label="topic"),
+    }
+
+
+def count(
+    null: Null, pool: Pool, identity: str, *, days: float, seeds: int, tick: Callable[[], None]
+) -> Counted:
+    """Run a null over its seeds."""
+    events, raised, families = 0, 0, Counter[str]()
+    for seed in range(seeds):
+        for tier, family in _alarms(null, pool, identity, days, np.random.default_rng([1, seed])):
+            events, raised = events + 1, raised + (tier in {Tier.MINOR, Tier.CRITICAL})
+            families[family] += 1
+        tick()
+    return Counted(null, Rate(events, days * seeds), raised, families)
+
+
+def _alarms(null: Null, pool: Pool, identity: str, days: float, rng: Random) -> Iterator[tuple[Tier, str]]:
+    history, stream = drawn(null, pool, days, rng)
+    sight = Sight(learn(pool, history, identity), pool)
+    for alarm in alarms(sight, stream, again=True):
+        wealth = alarm.findings.e_values
+        yield verdict_at(sight, stream, alarm).tier, max(wealth, key=wealth.__getitem__)
+
+
+def drawn(null: Null, pool: Pool, days: float, rng: Random) -> tuple[Stream, Stream]:
+    """Return what the baseline learns from and the stream that follows it, out of one generator."""
+    if null.fresh:
+        mine = rng.permutation(pool.size)
+        size = min(SIZE, pool.size // 2)
+        span = Span(null.rate, 5 * DAY, days)
+        times = 5 * DAY - np.arange(size, 0, -1, dtype=np.float64) * 60.0 / null.rate
+        history = Stream(times, mine[:size])
+        stream = null.generator(rng, pool.topic[mine[size:]], span)
+        return history, stream._replace(rows=mine[size:][stream.rows])
+    learnt = null.learn_days or 1.3 * SIZE / null.rate / (24 * 60)
+    whole = null.generator(rng, pool.topic, Span(null.rate, 5 * DAY, learnt + days))
+    cut = 5 * DAY + null.learn_days * DAY if null.learn_days else whole.times[SIZE]
+    stream = whole.after(cut).until(cut + days * DAY)
+    return whole.until(cut), lossy(stream, rng) if null.loss else stream
+
+
+def write(counted: list[Counted]) -> str:
+    """Return the table of false alarms."""
+    head = ("nothing changes", "pool", "a minute", "days", "alarms", "in 30 days, 95 % interval", "raised")
+    rows = [
+        (
+            c.null.name,
+            c.null.pool,
+            f"{c.null.rate:g}",
+            f"{c.alarms.days:g}",
+            f"{c.alarms.events}{_by_family(c.families)}",
+            c.alarms,
+            c.raised,
+        )
+        for c in counted
+    ]
+    return table(head, rows)
+
+
+def _by_family(families: Counter[str]) -> str:
+    found = ", ".join(f"{name} {n}" for name, n in families.most_common())
+    return f" ({found})" if found else ""
