@@ -54,7 +54,7 @@ def behaviour_statistics(
     """Return what is contrasted of the responses given their prompts, and without them where that is allowed."""
     style, axes = standardise(features.response_style[rows]), principal(pooled.response[rows])
     cut = thresholds(features.response_style[rows])
-    reward = standardise(np.nan_to_num(pooled.reward[rows].astype(np.float64))[:, None])
+    reward = standardise(_known(pooled.reward[rows].astype(np.float64))[:, None])
     free = residual_maker(pooled, features, rows, linear=0.2 if unconditional else 2.0)
     style_left, cut_left = standardise(free @ style), standardise(free @ cut)
     axes_left, reward_left = standardise(free @ axes), standardise(free @ reward)
@@ -106,6 +106,14 @@ def residual_maker(pooled: Scored, features: Features, rows: Rows, linear: float
     identity = np.eye(len(rows))
     maker: Floats = np.linalg.solve(kernel + identity, identity - 1.0 / len(rows))
     return maker
+
+
+def _known(reward: Floats) -> Floats:
+    """Put the mean in the place of what is missing: it then speaks for neither side."""
+    missing = np.isnan(reward)
+    if missing.all() or not missing.any():
+        return np.nan_to_num(reward)
+    return np.where(missing, reward[~missing].mean(), reward)
 
 
 def same_prompt(prompts: list[str]) -> Floats:

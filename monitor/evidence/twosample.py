@@ -9,8 +9,11 @@ For behaviour the responses are first freed of what their prompts explain, by ke
 prompts with an extra term for equal prompts: on paired files this compares each answer with the other answers to the
 same question. Where the traffic changed too, labels are permuted only among exchanges that were about as likely to
 come from either side (strata of the propensity score; Rosenbaum & Rubin 1984), so that other questions are not
-taken for other answers; strata know the labels, so there the level is approximate. Exchanges are taken to be
-independent: sessions of one user make the level optimistic.
+taken for other answers; strata know the labels, so there the level is approximate.
+
+Exchanges of one user resemble each other, so where they carry users the signs of whole users are flipped instead of
+permuting exchanges (see `flipped`): a user who sends much is one witness, not many. Exchanges without a user are taken
+to be independent.
 """
 
 from __future__ import annotations
@@ -47,6 +50,8 @@ class TwoSample(NamedTuple):
 # Permutations, and exchanges a side used at most: more change neither verdict nor power that matters.
 _PERMUTATIONS, _ROWS = 400, 1200
 _FEWEST = 20
+# With fewer users on a side than this, flipping their signs could never reach a level of 0.01.
+_FEWEST_USERS = 12
 _SHARES = {"traffic": 0.30, "behaviour": 0.60, "service": 0.10}
 # Traffic counts as changed, for the behaviour test's sake, from this p-value on.
 _SHIFTED = 0.05
@@ -58,7 +63,7 @@ def compare_samples(baseline: Scored, window: Scored, seed: int = 0) -> TwoSampl
     pooled = join(baseline, window)
     features = extract(pooled)
     label = np.arange(len(pooled.exchanges)) >= len(baseline.exchanges)
-    tested = Labelled(label, np.zeros(len(label), dtype=np.intp), seed)
+    tested = Labelled(label, np.zeros(len(label), dtype=np.intp), seed, witness=witnesses(pooled, label))
     families: dict[str, float | None] = {}
     families["traffic"] = tested.take(features.prompted).p_value(
         lambda rows: traffic_statistics(pooled, features, rows)
@@ -86,17 +91,22 @@ def family_level(name: str, families: dict[str, float], alpha: float) -> float:
 
 
 class Labelled(NamedTuple):
-    """Rows to be told apart: `label` bool (n,) is True in the window; labels move within a `stratum` int (n,)."""
+    """Rows to be told apart: `label` bool (n,) is True in the window; labels move within a `stratum` int (n,).
+
+    Rows of one `witness` int (n,) are not independent; None where all are.
+    """
 
     label: NDArray[np.bool_]
     stratum: NDArray[np.intp]
     seed: int
     rows: NDArray[np.intp] | None = None
+    witness: NDArray[np.intp] | None = None
 
     def take(self, mask: NDArray[np.bool_]) -> Labelled:
         """Return the rows of a mask."""
         rows = np.flatnonzero(mask)
-        return self._replace(label=self.label[rows], stratum=self.stratum[rows], rows=rows)
+        witness = None if self.witness is None else self.witness[rows]
+        return Labelled(self.label[rows], self.stratum[rows], self.seed, rows, witness)
 
     def p_value(self, statistics: Callable[[NDArray[np.intp]], list[Block]]) -> float | None:
         """Test these rows; None where either side has too few of them."""
@@ -104,7 +114,8 @@ class Labelled(NamedTuple):
         if min(int(self.label.sum()), int((~self.label).sum())) < _FEWEST:
             return None
         blocks = [block for block in statistics(rows) if block.features.shape[1]]
-        return permutation_p(blocks, self.permuted()) if blocks else None
+        contrasts = self.permuted() if self.witness is None else self.flipped(self.witness)
+        return permutation_p(blocks, contrasts) if blocks else None
 
     def permuted(self) -> Floats:
         """Return (1 + permutations, n) contrasts of window against the rest, the observed one first.
@@ -124,6 +135,43 @@ class Labelled(NamedTuple):
             for b in range(1, _PERMUTATIONS + 1):
                 contrasts[b, where] = rng.permutation(weight)
         return contrasts
+
+    def flipped(self, witness: NDArray[np.intp]) -> Floats:
+        """Return contrasts as `permuted` does, with the signs of whole witnesses flipped instead of labels permuted.
+
+        What a witness adds to the contrast has mean zero without change, whatever depends on whatever within it, on
+        both sides or one (wild cluster bootstrap; sign-flipped scores, Hemerik, Goeman & Finos 2020).
+        """
+        rng = np.random.default_rng(self.seed)
+        _, of = np.unique(witness, return_inverse=True)
+        signs = rng.choice((-1.0, 1.0), size=(_PERMUTATIONS + 1, int(of.max()) + 1))
+        signs[0] = 1.0
+        contrasts = np.zeros((_PERMUTATIONS + 1, len(self.label)))
+        for stratum in np.unique(self.stratum):
+            where = np.flatnonzero(self.stratum == stratum)
+            inside = int(self.label[where].sum())
+            outside = len(where) - inside
+            if not inside or not outside:
+                continue
+            weight = np.where(self.label[where], 1.0 / inside, -1.0 / outside) * inside
+            signed = weight * signs[:, of[where]]
+            # Centring the contrast is centring the features within the stratum.
+            contrasts[:, where] = signed - signed.mean(axis=1, keepdims=True)
+        return contrasts
+
+
+def witnesses(pooled: Scored, label: NDArray[np.bool_]) -> NDArray[np.intp] | None:
+    """Return whose each exchange is (n,), those without a user being on their own.
+
+    None where that says nothing: every user sent one exchange, or too few users sent all of a side.
+    """
+    ids: dict[str, int] = {}
+    users = [e.user for e in pooled.exchanges]
+    of = np.array(
+        [ids.setdefault(user or f" {row}", len(ids)) for row, user in enumerate(users)], dtype=np.intp
+    )
+    fewest = min(len(np.unique(of[label])), len(np.unique(of[~label])))
+    return of if fewest >= _FEWEST_USERS and len(ids) < len(of) else None
 
 
 def permutation_p(blocks: Sequence[Block], contrasts: Floats) -> float:

@@ -3,6 +3,10 @@
 Without change the novelty of a prompt is uniform on [0, 1] (see `quantiser`); prompts of a new topic crowd near 1.
 If a share s is new and lies beyond rank t, then the share below t is (1 - s) t, whatever the new topic looks like:
 the estimate of the share of true nulls among p-values (Storey 2002), read at several t with its standard error.
+
+The ranks rest on as many held-out distances as the baseline has, so the share below t that is to be expected is itself
+uncertain: by t (1 - t) / m, and to one side more than to the other (an order statistic has a beta distribution). The
+p-value takes both in.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.stats import beta
 
 Floats = NDArray[np.float64]
 _RANKS = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
@@ -32,22 +36,25 @@ class NewShare(NamedTuple):
 
 
 def new_share(ranks: Floats, baseline_size: int, overdispersion: float = 1.0) -> NewShare | None:
-    """Estimate from a histogram (cells,) of novelty ranks; None when it is empty."""
+    """Estimate from a histogram (cells,) of novelty ranks; None when it is empty.
+
+    `baseline_size` counts the held-out prompts that the ranks rest on.
+    """
     n = float(ranks.sum())
     if not n:
         return None
     below = np.cumsum(ranks) / n
     cells = len(ranks)
     spread = overdispersion * (1.0 / n + 1.0 / max(1, baseline_size))
-    share, error, z = [], [], []
+    share, error, tail = [], [], []
     for t in _RANKS:
         seen = float(below[round(t * cells) - 1])
         share.append(1.0 - seen / t)
         error.append(np.sqrt(spread * max(seen * (1.0 - seen), 0.25 / n)) / t)
-        z.append((t - seen) / np.sqrt(spread * t * (1.0 - t)))
+        tail.append(_tail(seen + 0.5 / n, t, spread))
     # The rank whose estimate is best supported; Bonferroni over the ranks pays for having looked at all.
     best = int(np.argmax(np.array(share) - error))
-    p_value = min(1.0, len(_RANKS) * float(norm.sf(max(z))))
+    p_value = min(1.0, len(_RANKS) * min(tail))
     return NewShare(
         value=float(np.clip(share[best], 0.0, 1.0)),
         low=float(np.clip(share[best] - _HALF_WIDTH * error[best], 0.0, 1.0)),
@@ -56,3 +63,9 @@ def new_share(ranks: Floats, baseline_size: int, overdispersion: float = 1.0) ->
         null_high=float(min(1.0, _NULL_HIGH * np.sqrt(spread))),
         p_value=p_value,
     )
+
+
+def _tail(seen: float, t: float, spread: float) -> float:
+    """Return the chance of no larger a share below rank t, from the beta distribution of variance t (1 - t) spread."""
+    weight = max(1.0 / spread - 1.0, 1e-3)
+    return float(beta.cdf(min(seen, 1.0), t * weight, (1.0 - t) * weight))

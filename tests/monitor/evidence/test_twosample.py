@@ -5,11 +5,22 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from monitor.evidence import twosample
 from monitor.evidence.twosample import TwoSample, combined_p, compare_samples, family_level, join
 from monitor.sketch.scored import Scored
 from tests.monitor.synthetic import World
+
+
+class Visits(World):
+    """Traffic of users who ask six times and stay on their topic."""
+
+    def _topics(self, rng: np.random.Generator, n: int) -> NDArray[np.intp]:
+        visits = -(-n // 6)
+        return np.repeat(rng.choice(len(self.shares), visits, p=np.array(self.shares) / sum(self.shares)), 6)[
+            :n
+        ]
 
 
 def test_p_values_without_change():
@@ -138,6 +149,75 @@ def test_families_share_the_level():
     assert family_level("traffic", families, 0.01) == pytest.approx(0.003)
     assert combined_p({"behaviour": 0.008}) == pytest.approx(0.008)
     assert combined_p({}) == 1.0
+
+
+def visited(n: int, seed: int, *, named: bool, busy: bool = False, quality: float = 0.0) -> Scored:
+    """Draw n exchanges of `Visits`; `busy`: every third visit is of one and the same user."""
+    stream = Visits(quality=quality).make(n, seed)
+    names = ["busy" if busy and i // 6 % 3 == 0 else f"{seed}-{i // 6}" for i in range(n)]
+    exchanges = [
+        msgspec.structs.replace(e, user=name if named else None)
+        for e, name in zip(stream.exchanges, names, strict=True)
+    ]
+    return stream._replace(exchanges=exchanges)
+
+
+def test_users_are_the_witnesses():
+    """Users who stay on their topic make files of driftless traffic differ; flipping whole users keeps the level."""
+    apart, as_users = [], []
+    for seed in range(20):
+        for named, found in ((False, apart), (True, as_users)):
+            sides = (visited(120, s, named=named) for s in (seed, 500 + seed))
+            found.append(compare_samples(*sides).families["traffic"])
+    assert sum(p <= 0.05 for p in apart) >= 8
+    # The 99.9 % point of binomial(20, .05) is 5.
+    assert sum(p <= 0.05 for p in as_users) <= 5
+
+
+def test_a_change_in_many_users_is_found():
+    """What most users show is a change of the population, clusters or not."""
+    worse = visited(200, 2, named=True, quality=-0.15)
+    found = compare_samples(visited(200, 1, named=True), worse)
+    assert found.families["behaviour"] < 0.01
+
+
+def test_one_busy_user_is_one_witness():
+    """A user who sends a third of the window on a topic of their own is not the population."""
+    own = World(shares=(0, 0, 0, 0, 1.0)).make(200, seed=3)
+    window = visited(200, 4, named=True, busy=True)
+    theirs = [i for i, e in enumerate(window.exchanges) if e.user == "busy"]
+    prompt, response = window.prompt.copy(), window.response.copy()
+    prompt[theirs], response[theirs] = own.prompt[theirs], own.response[theirs]
+    flooded = window._replace(prompt=prompt, response=response)
+    assert compare_samples(visited(200, 5, named=True), flooded).p_value > 0.01
+    unnamed = flooded._replace(exchanges=[msgspec.structs.replace(e, user=None) for e in flooded.exchanges])
+    assert compare_samples(visited(200, 5, named=False), unnamed).p_value < 1e-3
+
+
+def test_users_who_say_nothing_change_nothing():
+    """Where every user sent one exchange, or one user all of a side, the result is that of files without users."""
+    plain = World().make(60, seed=1), World(length=1.2).make(60, seed=2)
+    expected = compare_samples(*plain)
+    for name in ("{side}-{i}", "{side}", "all"):
+        named = [
+            stream._replace(
+                exchanges=[
+                    msgspec.structs.replace(e, user=name.format(side=side, i=i))
+                    for i, e in enumerate(stream.exchanges)
+                ]
+            )
+            for side, stream in enumerate(plain)
+        ]
+        assert compare_samples(*named) == expected
+
+
+def test_missing_rewards_are_no_rewards_of_zero():
+    """A window of which half the rewards are missing has not become worse."""
+    window = World().make(150, seed=2)
+    reward = window.reward.copy()
+    reward[::2] = np.nan
+    found = compare_samples(World().make(200, seed=1), window._replace(reward=reward))
+    assert found.families["behaviour"] > 0.01
 
 
 def test_joining_keeps_rows_and_errors_in_place():

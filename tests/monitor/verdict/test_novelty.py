@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from monitor.baseline.quantiser import fit_quantiser
 from monitor.verdict.novelty import NewShare, new_share
 
 CELLS = 20
@@ -50,6 +51,26 @@ def test_a_mixture_is_taken_apart(n: int, share: float, beyond: float):
 def test_a_plain_case_is_certain():
     """One prompt in three of a new topic, in a thousand, is beyond doubt."""
     assert all(f.p_value < 1e-6 for f in simulate(1000, 0.3, 0.9, runs=50))
+
+
+@pytest.mark.parametrize("m", [150, 400])
+def test_small_baselines_are_no_news(m: int):
+    """Ranks learnt from a hundred distances are uncertain, and p-values as rare as they say all the same."""
+    p_values = []
+    for seed in range(120):
+        rng = np.random.default_rng([m, seed])
+        centres = np.random.default_rng(1).standard_normal((6, 12))
+        points = centres[rng.integers(0, 6, m + 300)] + 0.4 * rng.standard_normal((m + 300, 12))
+        unit = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
+        fitted = fit_quantiser(unit[:m], 32, seed)
+        novelty = fitted.quantiser.assign(unit[m:]).novelty
+        ranks = np.bincount(np.minimum((novelty * CELLS).astype(int), CELLS - 1), minlength=CELLS)
+        found = new_share(ranks.astype(float), int(fitted.held_out.sum()))
+        assert found is not None
+        p_values.append(found.p_value)
+    # The 99.9 % points of binomial(120, .05) and binomial(120, .01) are 14 and 5.
+    assert sum(p <= 0.05 for p in p_values) <= 14
+    assert sum(p <= 0.01 for p in p_values) <= 5
 
 
 def test_overdispersed_windows_are_less_certain():
