@@ -4,6 +4,8 @@ Law of this file: each method is one short transaction; encoding and decoding ha
 committed, leased and acknowledged as a whole, and stays in the file after its acknowledgement until the retention
 removes it, so that a baseline can be made from a period that has passed. A payload that cannot be decoded is set
 aside, counted and never served again; one written by a newer driftgate waits for a reader that understands it.
+When the file is lost under it, `publish` goes on with the next one; every other call raises BusError once, because
+what its caller knows is of the file before.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from monitor.bus import Batch, BusError, BusStats, Losses
-from monitor.bus.sqlite_file import BusFile
+from monitor.bus.bus_file import BusFile, BusReplaced
 from monitor.bus.sqlite_minutes import forget, losses_since, note, report
 from monitor.bus.sqlite_rows import (
     ACKNOWLEDGED,
@@ -55,7 +57,11 @@ class SqliteBus:
         self._retention_s = retention_s
         self._retention_bytes = retention_bytes
         self._file = BusFile(path, busy_s)
-        self.identity = str(self._file.one("SELECT identity FROM bus_schema")[0])
+
+    @property
+    def identity(self) -> str:
+        """Name of this very bus; another one when the file was lost (BusReplaced)."""
+        return self._file.identity
 
     def publish(self, producer: str, exchanges: Sequence[Exchange], now: float) -> int:
         """Commit a batch durably and return its id; make room for it first where the file is full.
@@ -65,11 +71,17 @@ class SqliteBus:
         if not exchanges:
             raise ValueError("a batch needs at least one exchange")
         body = encode_exchanges(exchanges)
-        n, size = len(exchanges), len(body)
+        head = (producer, len(exchanges), len(body), now, SCHEMA_VERSION)
+        try:
+            return self._insert(head, body)
+        except BusReplaced:
+            return self._insert(head, body)
+
+    def _insert(self, head: tuple[str, int, int, float, int], body: bytes) -> int:
+        producer, n, size, now, _ = head
         with self._file.writing() as connection:
-            row = (producer, n, size, now, SCHEMA_VERSION)
             batch_id = connection.execute(
-                "INSERT INTO batches (producer, n, bytes, created, encoding) VALUES (?, ?, ?, ?, ?)", row
+                "INSERT INTO batches (producer, n, bytes, created, encoding) VALUES (?, ?, ?, ?, ?)", head
             ).lastrowid
             assert batch_id is not None  # noqa: S101 - an INSERT always has one; for the type checker
             connection.execute("INSERT INTO payloads VALUES (?, ?)", (batch_id, body))
@@ -78,8 +90,7 @@ class SqliteBus:
                 " ON CONFLICT (producer) DO UPDATE SET published = published + excluded.published",
                 (producer, n),
             )
-            change = Change(published=n, waiting=n, waiting_bytes=size, kept_bytes=size)
-            count(connection, change)
+            count(connection, Change(published=n, waiting=n, waiting_bytes=size, kept_bytes=size))
             note(connection, now, offered=n)
             remove_beyond(connection, self._retention_bytes, now, keep=batch_id)
         return batch_id

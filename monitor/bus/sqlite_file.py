@@ -11,7 +11,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from monitor.bus import BusError
 from monitor.bus.wal_file import open_wal, writing
@@ -66,6 +65,10 @@ _STEPS = (_FIRST, _LOSSES)
 FILE_VERSION = len(_STEPS)
 
 
+class BusDamaged(BusError):
+    """SQLite says that the file is to blame."""
+
+
 def open_file(path: Path, busy_s: float) -> sqlite3.Connection:
     """Open the file, or create it. Raises BusError with one line on anything that prevents its use."""
     if path.is_dir():
@@ -78,43 +81,6 @@ def open_file(path: Path, busy_s: float) -> sqlite3.Connection:
             connection.close()
             raise
     return connection
-
-
-class BusFile:
-    """An open bus file: queries and transactions, with errors in the bus's words."""
-
-    def __init__(self, path: Path, busy_s: float) -> None:
-        self._path = path
-        self._connection = open_file(path, busy_s)
-
-    @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """Hold the write lock; commit at the end, roll back on any error."""
-        with translated(self._path), writing(self._connection):
-            yield self._connection
-
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection for single queries."""
-        with translated(self._path):
-            yield self._connection
-
-    def row(self, query: str, values: tuple[object, ...] = ()) -> tuple[Any, ...] | None:
-        """Return the first row, or None."""
-        with translated(self._path):
-            found: tuple[Any, ...] | None = self._connection.execute(query, values).fetchone()
-        return found
-
-    def one(self, query: str) -> tuple[Any, ...]:
-        """Return the row that every bus file has."""
-        found = self.row(query)
-        if found is None:
-            raise BusError(f"{self._path}: a row that every bus file has is missing")
-        return found
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
 
 
 def _create_tables(connection: sqlite3.Connection, path: Path) -> None:
@@ -150,4 +116,11 @@ def translated(path: Path) -> Iterator[None]:
     except OSError as error:
         raise BusError(f"{path}: cannot be opened ({error.strerror})") from error
     except sqlite3.Error as error:
-        raise BusError(f"{path}: {error}") from error
+        kind = BusDamaged if _is_damage(error) else BusError
+        raise kind(f"{path}: {error}") from error
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    """Tell whether the file is to blame; a bus file without its tables has been emptied."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB} or "no such table" in str(error)

@@ -24,13 +24,14 @@ def note(connection: sqlite3.Connection, at: float, *, offered: int = 0, lost: i
     )
 
 
-def report(connection: sqlite3.Connection, producer: str, total: int, now: float) -> None:
-    """Take in how many exchanges a producer has dropped, ever."""
+def report(connection: sqlite3.Connection, producer: str, total: int, now: float) -> bool:
+    """Take in how many exchanges a producer has dropped, ever; tell whether it has reported for the first time."""
     found = connection.execute("SELECT dropped FROM reports WHERE producer = ?", (producer,)).fetchone()
     connection.execute("INSERT OR REPLACE INTO reports VALUES (?, ?)", (producer, total))
     new = max(0, total - (found[0] if found else 0))
     connection.execute("UPDATE counters SET dropped = dropped + ?", (new,))
     note(connection, now, offered=new, lost=new)
+    return found is None
 
 
 def losses_since(connection: sqlite3.Connection, since: float) -> Losses:

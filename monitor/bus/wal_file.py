@@ -6,14 +6,20 @@ was committed since the last checkpoint) and never damages the file (sqlite.org/
 sqlite.org/pragma.html#pragma_synchronous). Writers take the write lock first (BEGIN IMMEDIATE), so a transaction
 that has begun cannot fail on another writer. The file must be on a local disk: WAL shares memory between processes.
 It may hold users' words, so only its owner may read it.
+
+A file is taken away (by a person, or by `set_aside`) while processes have it open: they go on with one that nobody
+else sees, until they look whether the path still leads to it (`file_id`). SQLite leaves log and index of a moved file
+alone when it is closed (`databaseIsUnmoved` in pager.c), and whoever uses the next file removes what the one before
+left beside it first, because a log beside the wrong file damages it (sqlite.org/howtocorrupt.html, 1.4). Making and setting aside
+take turns by a lock on the folder, since opening the file itself only to lock it would cost SQLite its own locks.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import sqlite3
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +27,8 @@ from pathlib import Path
 
 # A log that has grown in a burst is cut back to this.
 _LOG_BYTES_KEPT = 16 * 1024 * 1024
+# What SQLite keeps beside a file: its log, and the index of it that processes share.
+_BESIDE = ("-wal", "-shm")
 
 
 def open_wal(path: Path, *, busy_s: float, page_bytes: int = 4096) -> sqlite3.Connection:
@@ -50,6 +58,45 @@ def _make_folder(folder: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
 
 
+def file_id(path: Path) -> tuple[int, int] | None:
+    """Return what tells this file from another one at the same path; None where there is none."""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino
+
+
+def set_aside(path: Path, seen: tuple[int, int]) -> Path:
+    """Move a damaged file and its log to where `.recover` finds them; only the latest such file is kept.
+
+    Does nothing where another process was faster, so that `path` is not that file any more. Raises OSError.
+    """
+    aside = path.with_name(path.name + ".damaged")
+    with _folder_held(path.parent):
+        if file_id(path) == seen:
+            for beside in _BESIDE:
+                aside.with_name(aside.name + beside).unlink(missing_ok=True)
+            path.replace(aside)
+            log = path.with_name(path.name + "-wal")
+            if log.exists():
+                log.replace(aside.with_name(aside.name + "-wal"))
+    return aside
+
+
+def log_id(path: Path) -> tuple[int, int] | None:
+    """Return `file_id` of the log; it stays the same while anybody has the file open."""
+    return file_id(path.with_name(path.name + "-wal"))
+
+
+def part_from_log(path: Path, log: tuple[int, int] | None) -> None:
+    """Remove the log of a file that is gone, and its index, where they still lie beside another file. Raises OSError."""
+    with _folder_held(path.parent):
+        if log is not None and log_id(path) == log:
+            for beside in _BESIDE:
+                path.with_name(path.name + beside).unlink(missing_ok=True)
+
+
 def _create(path: Path) -> None:
     """Make the file, empty and private, where it is missing; never open one that may be in use.
 
@@ -58,14 +105,27 @@ def _create(path: Path) -> None:
     """
     if path.exists():
         return
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    with _folder_held(path.parent):
+        if path.exists():
+            return  # another process was faster
+        for beside in _BESIDE:
+            path.with_name(path.name + beside).unlink(missing_ok=True)
+        fresh = path.with_name(f".{path.name}.new")
+        fresh.unlink(missing_ok=True)  # left by a process that was killed here
+        os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        # Only now may others find it.
+        fresh.rename(path)
+
+
+@contextmanager
+def _folder_held(folder: Path) -> Iterator[None]:
+    """Let one process at a time make or move files here."""
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.link(fresh, path)
-    except FileExistsError:
-        return  # another process was faster
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
     finally:
-        fresh.unlink()
+        os.close(held)
 
 
 def _enter_wal(connection: sqlite3.Connection, busy_s: float) -> None:
