@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
 from proxy.faults import Answer, ClientLeft, UpstreamFault
-from proxy.scoreboard import LEFT_PHASES
+from proxy.slots import LEFT_PHASES
 from proxy.tunnel import Duplex
 
 Scope = MutableMapping[str, Any]
@@ -52,6 +52,7 @@ class Client:
         "finished",
         "left",
         "phase",
+        "uploading",
     )
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,6 +65,8 @@ class Client:
         self._watcher: asyncio.Task[None] | None = None
         # Index into LEFT_PHASES: how far the response has come.
         self.phase = 0
+        # Whether a part of the request's body has still to come.
+        self.uploading = False
         self.left = False
         self.finished = False
         extensions = scope.get("extensions") or {}
@@ -78,16 +81,18 @@ class Client:
 
     @property
     def phase_name(self) -> str:
-        """Where in the response the client is."""
-        return LEFT_PHASES[self.phase]
+        """Where in the exchange the client is."""
+        return LEFT_PHASES[-1 if self.uploading and not self.phase else self.phase]
 
     async def first_part(self) -> tuple[bytes, bool]:
         """Return the first part of the body and whether more follows. Raises ClientLeft."""
+        self.uploading = True
         message = await self._receive()
         if message["type"] == "http.disconnect":
             raise ClientLeft
         more = message.get("more_body", False)
         if not more:
+            self.uploading = False
             self._watch_soon()
         return message.get("body", b""), more
 
@@ -104,6 +109,7 @@ class Client:
             more = message.get("more_body", False)
             if body := message.get("body", b""):
                 yield body
+        self.uploading = False
         self._watch_soon()
 
     async def head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:

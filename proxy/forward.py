@@ -22,7 +22,8 @@ from proxy.headers import EXCHANGE, STATUS, WEBSOCKET_ASKED, to_client, value_of
 from proxy.mirror import Mirror
 from proxy.request_side import RequestSide
 from proxy.routing import Router
-from proxy.scoreboard import INDEX, LATENCY_EDGES, Scoreboard
+from proxy.scoreboard import Scoreboard
+from proxy.slots import ADDED, FIRST, INDEX, LATENCY_EDGES, OFFSET, OWN_EDGES, UNROUTED, UPSTREAM, WHOLE
 from proxy.transport import Reply, Transport
 from proxy.tunnel import join
 from proxy.verdicts import VerdictBoard
@@ -30,10 +31,13 @@ from proxy.verdicts import VerdictBoard
 log = structlog.get_logger(__name__)
 
 SWITCHING = 101
+_EVENTS = b"text/event-stream"
 _RECEIVED, _ENDED = INDEX["received"], INDEX["ended"]
-_STATUS = {kind: INDEX[f"status.{kind}xx"] for kind in range(1, 6)}
-_HEAD, _HEAD_SUM = INDEX["head.0"], INDEX["head.sum_us"]
-_DURATION, _DURATION_SUM = INDEX["duration.0"], INDEX["duration.sum_us"]
+_ADDED, _ADDED_SUM = INDEX[ADDED.slots[0]], INDEX[ADDED.slots[-1]]
+# Within a route's row.
+_UPSTREAM, _UPSTREAM_SUM = OFFSET[UPSTREAM.slots[0]], OFFSET[UPSTREAM.slots[-1]]
+_FIRST, _FIRST_SUM = OFFSET[FIRST.slots[0]], OFFSET[FIRST.slots[-1]]
+_WHOLE, _WHOLE_SUM = OFFSET[WHOLE.slots[0]], OFFSET[WHOLE.slots[-1]]
 
 
 class Site(NamedTuple):
@@ -79,9 +83,17 @@ class Forwarder:
 
 
 class _Forwarding:
-    """One exchange on its way."""
+    """One exchange on its way.
 
-    __slots__ = ("began", "capture", "client", "end", "id", "request", "scope", "site", "status")
+    Points in time, on the monotonic clock and 0 until they are reached: `began` (the request is here), `asked` (handed
+    to the upstream's client), `answered` (its head is here), `first` (the first part of an event stream). `added`:
+    seconds that this proxy took for itself, see `docs/operations.md`.
+    """
+
+    __slots__ = (
+        "added", "answered", "asked", "began", "capture", "client", "end", "first", "id", "request", "scope",
+        "site", "status",
+    )  # fmt: skip
 
     def __init__(self, site: Site, scope: Scope, client: Client) -> None:
         mirror = site.mirror
@@ -91,6 +103,7 @@ class _Forwarding:
         self.client = client
         self.began = mirror.clock.monotonic()
         self.id = mirror.new_id(now)
+        self.asked = self.answered = self.first = self.added = 0.0
         self.status = 0
         self.end = ""
         site.board.slots[_RECEIVED] += 1
@@ -105,8 +118,12 @@ class _Forwarding:
             and not self.client.wants_tunnel
         ):
             raise UpstreamFault("websocket_unsupported")
-        outgoing, choice = await self.request.prepare()
+        monotonic = self.site.mirror.clock.monotonic
+        outgoing, choice = await self.request.prepare(monotonic)
+        self.asked = monotonic()
+        self.added = self.asked - self.request.arrived
         reply = await self.site.transports[choice.provider].open(outgoing)
+        self.answered = monotonic()
         try:
             if reply.status == SWITCHING:
                 await self._tunnel(reply)
@@ -117,7 +134,7 @@ class _Forwarding:
 
     async def _tunnel(self, reply: Reply) -> None:
         """Give both connections to a tunnel and wait for its end."""
-        self._note_head(reply, self.site.mirror.clock.monotonic())
+        self._note_head(reply)
         upstream = reply.tunnel()
         headers = to_client(reply.headers, [*WEBSOCKET_ASKED, *self._own_headers()])
         if not await join(self.client.switch(headers), upstream):
@@ -126,10 +143,13 @@ class _Forwarding:
     async def _relay(self, reply: Reply) -> None:
         client, capture = self.client, self.capture
         monotonic = self.site.mirror.clock.monotonic
-        self._note_head(reply, monotonic())
+        streams = _EVENTS in self._note_head(reply)
         await client.head(reply.status, to_client(reply.headers, self._own_headers()))
+        self.added += monotonic() - self.answered
         try:
             while chunk := await reply.read():
+                if streams:
+                    self.first, streams = monotonic(), False
                 if capture is not None:
                     capture.keep_response(chunk, monotonic)
                 await client.part(chunk)
@@ -141,13 +161,15 @@ class _Forwarding:
             raise
         await client.end()
 
-    def _note_head(self, reply: Reply, now: float) -> None:
+    def _note_head(self, reply: Reply) -> bytes:
+        """Note what a reply's head says; return its content type."""
         self.status = reply.status
-        _observe(self.site.board, _HEAD, _HEAD_SUM, now - self.began)
+        content_type = value_of(reply.headers, b"content-type")
         if self.capture is not None:
             self.capture.status = reply.status
-            self.capture.content_type = value_of(reply.headers, b"content-type")
+            self.capture.content_type = content_type
             self.capture.content_coding = value_of(reply.headers, b"content-encoding")
+        return content_type
 
     def _own_headers(self) -> list[tuple[bytes, bytes]]:
         if not self.site.headers_on:
@@ -170,10 +192,13 @@ class _Forwarding:
         )
         if self.client.phase > 0:
             return
-        answer = fault_answer(fault.code)
+        answer = fault_answer(fault.code, fault.detail)
         self.status = answer.status
         if self.capture is not None:
             self.capture.status = answer.status
+            if fault.code == "body_too_large":
+                # What we refuse says nothing about a model.
+                self.capture.let_go("not_routed")
         await self.client.answer(Answer(answer.status, answer.headers + self._own_headers(), answer.body))
 
     def client_left(self) -> None:
@@ -194,19 +219,31 @@ class _Forwarding:
     def finish(self) -> None:
         """Count the exchange and offer it to the mirror."""
         self.client.release()
-        board, mirror = self.site.board, self.site.mirror
-        board.slots[_ENDED] += 1
-        if self.status:
-            board.slots[_STATUS[min(self.status // 100, 5)]] += 1
-        _observe(board, _DURATION, _DURATION_SUM, mirror.clock.monotonic() - self.began)
+        self._count()
         if self.capture is not None:
             self.capture.end = self.end
             if self.request.choice is None:
                 self.capture.let_go("not_routed")
-            mirror.offer(self.capture)
+            self.site.mirror.offer(self.capture)
+
+    def _count(self) -> None:
+        board, choice = self.site.board, self.request.choice
+        slots = board.slots
+        slots[_ENDED] += 1
+        route = UNROUTED if choice is None else choice.route
+        row = board.rows.get(route) or board.row(route)
+        if self.status:
+            slots[row + min(self.status // 100, 5) - 1] += 1
+        began, answered = self.began, self.answered
+        _observe(slots, row + _WHOLE, row + _WHOLE_SUM, self.site.mirror.clock.monotonic() - began)
+        if answered:
+            _observe(slots, row + _UPSTREAM, row + _UPSTREAM_SUM, answered - self.asked)
+            slots[_ADDED + bisect_left(OWN_EDGES, self.added)] += 1
+            slots[_ADDED_SUM] += int(self.added * 1e6)
+        if self.first:
+            _observe(slots, row + _FIRST, row + _FIRST_SUM, self.first - began)
 
 
-def _observe(board: Scoreboard, first: int, total: int, seconds: float) -> None:
-    slots = board.slots
+def _observe(slots: memoryview[int], first: int, total: int, seconds: float) -> None:
     slots[first + bisect_left(LATENCY_EDGES, seconds)] += 1
     slots[total] += int(seconds * 1e6)

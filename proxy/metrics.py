@@ -5,7 +5,8 @@ Law: names carry their unit, counters end in `_total`, a label has few values. N
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -16,27 +17,34 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from monitor.contract import Tier, Verdict
-from proxy.scoreboard import LATENCY_EDGES, Counters, read_scoreboards
+from proxy.scoreboard import Counters, read_scoreboards
+from proxy.slots import ADDED, FIRST, LOOP, STATUS_CLASSES, UPSTREAM, WHOLE, Histogram
 from proxy.status import Surroundings
 
 # name -> (help, counter)
 _PLAIN = {
     "driftgate_requests": ("Requests taken in.", "received"),
     "driftgate_mirror_exchanges": ("Exchanges committed to the bus.", "mirrored"),
-    "driftgate_mirror_partial": ("Mirrored exchanges whose response was cut short.", "partial"),
     "driftgate_mirror_malformed": ("Mirrored exchanges whose text could not be read.", "malformed"),
     "driftgate_mirror_bus_retries": ("Attempts to write to the bus that failed.", "bus_retries"),
 }
 # name -> (help, counter prefix, label)
 _LABELLED = {
-    "driftgate_responses": ("Responses by status class.", "status", "class"),
     "driftgate_faults": ("Faults of the proxy's own making, by code.", "fault", "code"),
     "driftgate_clients_left": ("Clients that left before the end, by phase.", "left", "phase"),
     "driftgate_mirror_dropped": ("Exchanges that will never reach the bus, by reason.", "dropped", "reason"),
+    "driftgate_mirror_partial": ("Mirrored exchanges that are not whole, by reason.", "partial", "reason"),
 }
-_HISTOGRAMS = {
-    "driftgate_response_head_seconds": ("Time from a request to its response's head.", "head"),
-    "driftgate_response_seconds": ("Time from a request to its response's end.", "duration"),
+# name -> (help, histogram), of all routes together
+_SHARED = {
+    "driftgate_added_latency_seconds": ("What the proxy took for itself up to a response's head.", ADDED),
+    "driftgate_loop_delay_seconds": ("How late a worker's event loop was, once a second.", LOOP),
+}
+# name -> (help, histogram), route by route
+_BY_ROUTE = {
+    "driftgate_upstream_latency_seconds": ("From asking the upstream to its response's head.", UPSTREAM),
+    "driftgate_time_to_first_token_seconds": ("From a request to its event stream's first part.", FIRST),
+    "driftgate_response_seconds": ("From a request to its response's end.", WHOLE),
 }
 # name -> (help, signal, field)
 _SIGNALS = {
@@ -60,7 +68,13 @@ class ProxyCollector(Collector):
         """Yield every metric family."""
         total, workers, _ = read_scoreboards(self._view.directory)
         yield from _counters(total)
-        yield from _histograms(total)
+        for name, (text, histogram) in _SHARED.items():
+            family = HistogramMetricFamily(name, text, unit="seconds")
+            _fill(family, [], histogram, total)
+            yield family
+        # Those of the configuration from the start: a series that begins at its first event hides that event.
+        configured = {route.name for route in self._view.config.routes}
+        yield from _by_route({route: total.of(route) for route in sorted({*total.routes, *configured})})
         yield from self._gauges(total, workers)
         yield from _verdicts(self._view.verdicts.current(self._view.now()))
 
@@ -68,15 +82,15 @@ class ProxyCollector(Collector):
         in_flight = total["received"] - total["ended"]
         yield GaugeMetricFamily("driftgate_requests_in_flight", "Requests being served.", in_flight)
         yield GaugeMetricFamily("driftgate_workers", "Worker processes alive.", workers)
-        for name, text, value in (
-            (
-                "driftgate_mirror_queue_exchanges",
-                "Exchanges that wait for the bus.",
-                total["queue_exchanges"],
-            ),
-            ("driftgate_mirror_queue_bytes", "Bytes held by captures.", total["queue_bytes"]),
-        ):
-            yield GaugeMetricFamily(name, text, value)
+        build = GaugeMetricFamily("driftgate_build_info", "1, labelled with the version.", labels=["version"])
+        build.add_metric([self._view.version], 1)
+        yield build
+        waiting = total["queue_exchanges"]
+        yield GaugeMetricFamily(
+            "driftgate_mirror_queue_exchanges", "Exchanges that wait for the bus.", waiting
+        )
+        held = total["queue_bytes"]
+        yield GaugeMetricFamily("driftgate_mirror_queue_bytes", "Bytes held by captures.", held, unit="bytes")
 
 
 def _counters(total: Counters) -> Iterator[Metric]:
@@ -89,14 +103,29 @@ def _counters(total: Counters) -> Iterator[Metric]:
         yield family
 
 
-def _histograms(total: Counters) -> Iterator[Metric]:
-    edges = [*(str(edge) for edge in LATENCY_EDGES), "+Inf"]
-    for name, (text, prefix) in _HISTOGRAMS.items():
-        buckets, count = [], 0
-        for i, edge in enumerate(edges):
-            count += total[f"{prefix}.{i}"]
-            buckets.append((edge, float(count)))
-        yield HistogramMetricFamily(name, text, buckets=buckets, sum_value=total[f"{prefix}.sum_us"] / 1e6)
+def _by_route(rows: Mapping[str, Counters]) -> Iterator[Metric]:
+    responses = CounterMetricFamily(
+        "driftgate_responses", "Responses by route and status class.", labels=["route", "class"]
+    )
+    for route, counters in rows.items():
+        for kind in STATUS_CLASSES:
+            responses.add_metric([route, kind], counters[f"status.{kind}"])
+    yield responses
+    for name, (text, histogram) in _BY_ROUTE.items():
+        family = HistogramMetricFamily(name, text, labels=["route"], unit="seconds")
+        for route, counters in rows.items():
+            _fill(family, [route], histogram, counters)
+        yield family
+
+
+def _fill(
+    family: HistogramMetricFamily, labels: Sequence[str], histogram: Histogram, counters: Counters
+) -> None:
+    *slots, total = histogram.slots
+    counts = accumulate(counters[slot] for slot in slots)
+    edges = [*(str(edge) for edge in histogram.edges), "+Inf"]
+    buckets = [(edge, float(count)) for edge, count in zip(edges, counts, strict=True)]
+    family.add_metric(labels, buckets, counters[total] / 1e6)
 
 
 def _verdicts(verdicts: list[Verdict]) -> Iterator[Metric]:
@@ -106,7 +135,8 @@ def _verdicts(verdicts: list[Verdict]) -> Iterator[Metric]:
             tiers.add_metric([verdict.route, verdict.arm, tier.value], float(tier is verdict.tier))
     yield tiers
     for name, (text, signal, field) in _SIGNALS.items():
-        family = GaugeMetricFamily(name, text, labels=["route", "arm"])
+        unit = "ratio" if name.endswith("_ratio") else ""
+        family = GaugeMetricFamily(name, text, labels=["route", "arm"], unit=unit)
         for verdict in verdicts:
             found = verdict.signals.get(signal)
             value = getattr(found, field) if found else None

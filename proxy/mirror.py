@@ -26,7 +26,8 @@ from monitor.contract.config import Mirror as MirrorConfig
 from proxy.assemble import MALFORMED, Assembler, user_hash
 from proxy.capture import Budget, Capture, ExchangeIds
 from proxy.headers import NO_FACTS, Headers, RequestFacts, request_facts
-from proxy.scoreboard import INDEX, Scoreboard
+from proxy.scoreboard import Scoreboard
+from proxy.slots import INDEX
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +36,16 @@ BATCH = 200
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 
 _DROPPED = {name.removeprefix("dropped."): i for name, i in INDEX.items() if name.startswith("dropped.")}
-_MIRRORED, _PARTIAL = INDEX["mirrored"], INDEX["partial"]
+_MIRRORED = INDEX["mirrored"]
+# An exchange's `error` -> the reason for which it is not whole; any other is the upstream's doing.
+_PARTIAL = {
+    "client_left": INDEX["partial.client_left"],
+    "draining": INDEX["partial.draining"],
+    "stream_truncated": INDEX["partial.truncated"],
+    "too_large_decoded": INDEX["partial.unreadable"],
+    **dict.fromkeys(MALFORMED, INDEX["partial.unreadable"]),
+}
+_PARTIAL_UPSTREAM = INDEX["partial.upstream"]
 
 
 class Clock(NamedTuple):
@@ -173,7 +183,7 @@ class MirrorWriter(threading.Thread):
             slots[_DROPPED["internal"]] += 1
             return None
         if not exchange.complete:
-            slots[_PARTIAL] += 1
+            slots[_PARTIAL.get(exchange.error or "", _PARTIAL_UPSTREAM)] += 1
         if exchange.error in MALFORMED:
             self._board.add("malformed")
         return exchange

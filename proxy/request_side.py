@@ -7,7 +7,7 @@ the client's.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from proxy.capture import Capture
 from proxy.client import Client, Scope, target_of
@@ -30,23 +30,24 @@ _IN_THE_LOG = Redactor(tuple(READY), {})
 
 
 class RequestSide:
-    """One request on its way. `choice` is None until its route is known."""
+    """One request on its way. `choice` is None until its route is known, `arrived` 0 until what that needs is here."""
 
-    __slots__ = ("_capture", "_client", "_router", "_scope", "choice")
+    __slots__ = ("_capture", "_client", "_router", "_scope", "arrived", "choice")
 
     def __init__(self, router: Router, scope: Scope, client: Client, capture: Capture | None) -> None:
         self._router = router
         self._scope = scope
         self._client = client
         self._capture = capture
+        self.arrived = 0.0
         self.choice: Choice | None = None
         if router.only is not None:
             self._note(router.only)
 
-    async def prepare(self) -> tuple[Outgoing, Choice]:
+    async def prepare(self, clock: Callable[[], float]) -> tuple[Outgoing, Choice]:
         """Choose the variant and return what to ask of it. Raises UpstreamFault and ClientLeft."""
         scope = self._scope
-        body, choice = await self._body()
+        body, choice = await self._body(clock)
         headers = to_upstream(scope["headers"])
         if choice.model and isinstance(body, bytes):
             body = with_model(body, choice.model)
@@ -61,12 +62,13 @@ class RequestSide:
         target = choice.upstream.target(asked)
         return Outgoing(scope["method"], choice.upstream, target, headers, body), choice
 
-    async def _body(self) -> tuple[Body | None, Choice]:
+    async def _body(self, clock: Callable[[], float]) -> tuple[Body | None, Choice]:
         """Read as much of the body as routing needs, and choose."""
         first, more = await self._client.first_part()
         only = self._router.only
         if only is None and more:
             first, more = await self._whole(first), False
+        self.arrived = clock()
         choice = only or self._choose(first)
         if more:
             return self._streamed(first), choice

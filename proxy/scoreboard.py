@@ -1,9 +1,9 @@
 """The scoreboard: one small file of uint64 counters per worker, mapped into memory, as nginx and Apache do it.
 
-Law: a counter only grows and has one writing thread, so that `+= 1` needs no lock; gauges (`GAUGES`) are set by
-their owner. The file outlives its worker: whatever was counted before a kill -9 is still there, and its lock (held
-by the living worker, released by the kernel with it) tells the living from the dead. What dead workers counted is
-settled against the bus and folded into `retired.json`; after that `received = mirrored + dropped by reason` again.
+Law: what stands where is said in `proxy.slots`. A counter only grows and has one writing thread, so that `+= 1` needs
+no lock; gauges (`GAUGES`) are set by their owner. The file outlives its worker: whatever was counted before a kill -9
+is still there, and its lock (held by the living worker, released by the kernel with it) tells the living from the
+dead. What dead workers counted is settled against the bus and folded into `retired.json`; after that `received = mirrored + dropped by reason` again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import fcntl
 import mmap
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,39 +21,26 @@ from typing import NamedTuple
 
 import msgspec
 
-from proxy.faults import FAULTS
-
-# Reasons for which an exchange never reaches the bus. The serving thread writes the first line, the mirror's writer
-# the second; `crash` is only ever derived, when a dead worker is settled.
-DROP_REASONS = (
-    "endpoint", "mirror_off", "not_routed", "opted_out", "sampled_out", "too_large", "queue_full", "crash",
-)  # fmt: skip
-WRITER_DROP_REASONS = ("bus_error", "internal")
-# Those among them that nobody asked for: the monitor is told, because what it then judges is not all there was.
-LOSSES = ("too_large", "queue_full", "crash", "bus_error", "internal")
-LEFT_PHASES = ("before_head", "before_body", "mid_stream")
-# Upper edges in seconds; the last bucket has none.
-LATENCY_EDGES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
-GAUGES = ("queue_exchanges", "queue_bytes", "started")
-
-SLOTS: tuple[str, ...] = (
-    "received",
-    "ended",
-    "mirrored",
-    "partial",
-    "malformed",
-    "bus_retries",
-    *(f"dropped.{reason}" for reason in (*DROP_REASONS, *WRITER_DROP_REASONS)),
-    *(f"status.{kind}xx" for kind in range(1, 6)),
-    *(f"fault.{code}" for code in FAULTS),
-    *(f"left.{phase}" for phase in LEFT_PHASES),
-    *(f"{what}.{i}" for what in ("head", "duration") for i in range(len(LATENCY_EDGES) + 1)),
-    "head.sum_us",
-    "duration.sum_us",
-    *GAUGES,
+from proxy.slots import (
+    GAUGES,
+    INDEX,
+    LAYOUT,
+    LOSSES,
+    NAME_BYTES,
+    NAME_SLOTS,
+    OTHERS,
+    ROW,
+    ROWS,
+    SLOTS,
+    STATUS_CLASSES,
+    TOTAL,
+    UNROUTED,
+    Histogram,
+    of_route,
+    row_at,
 )
-INDEX: Mapping[str, int] = {name: i for i, name in enumerate(SLOTS)}
-_SIZE = 8 * len(SLOTS)
+
+_SIZE = 8 * TOTAL
 # A board that is still empty after so long was left by a worker that died, or had no room, while it was made.
 _BEING_MADE_S = 5.0
 
@@ -69,10 +57,28 @@ class Scoreboard:
         self.mapped = _reserve(self._fd)
         self._map = mmap.mmap(self._fd if self.mapped else -1, _SIZE)
         self.slots = memoryview(self._map).cast("Q")
+        self.slots[INDEX["layout"]] = LAYOUT
+        # route -> where the counters of its row begin.
+        self.rows = {UNROUTED: row_at(0)}
 
     def add(self, name: str, amount: int = 1) -> None:
         """Add to a counter by name."""
         self.slots[INDEX[name]] += amount
+
+    def observe(self, histogram: Histogram, seconds: float) -> None:
+        """Add to a histogram that all routes share."""
+        self.slots[INDEX[histogram.slots[bisect_left(histogram.edges, seconds)]]] += 1
+        self.slots[INDEX[histogram.slots[-1]]] += int(seconds * 1e6)
+
+    def row(self, route: str) -> int:
+        """Return where the counters of a route begin; the first time it is given a row, or shares the last one."""
+        if route not in self.rows:
+            number = min(len(self.rows), ROWS - 1)
+            name = OTHERS if number == ROWS - 1 else route
+            start = row_at(number)
+            self._map[8 * (start - NAME_SLOTS) : 8 * start] = name.encode("ascii").ljust(NAME_BYTES, b"\0")
+            self.rows[route] = start
+        return self.rows[route]
 
     def put(self, name: str, value: int) -> None:
         """Set a gauge."""
@@ -86,7 +92,7 @@ class Scoreboard:
 
     def counters(self) -> Counters:
         """Read all counters."""
-        return Counters(dict(zip(SLOTS, self.slots, strict=True)))
+        return _counters(self.slots)
 
     def close(self) -> None:
         """Unmap the file and release its lock; from now on others see this worker as gone."""
@@ -117,7 +123,7 @@ class Counters:
 
     def plus(self, other: Counters) -> Counters:
         """Add two sets of counters."""
-        return Counters({name: self[name] + other[name] for name in SLOTS})
+        return Counters({name: self[name] + other[name] for name in self.values | other.values})
 
     def under(self, prefix: str) -> dict[str, int]:
         """Return the counters `prefix.*`, by what follows the point."""
@@ -125,9 +131,32 @@ class Counters:
         return {name[len(start) :]: self[name] for name in SLOTS if name.startswith(start)}
 
     @property
+    def routes(self) -> list[str]:
+        """The routes that anything was counted for."""
+        last = of_route(ROW[-1], "")
+        return [name.removeprefix(last) for name in self.values if name.startswith(last)]
+
+    def of(self, route: str) -> Counters:
+        """Return the counters of a route's row."""
+        return Counters({slot: self[of_route(slot, route)] for slot in ROW})
+
+    @property
+    def by_status(self) -> dict[str, int]:
+        """Responses by status class, of all routes together."""
+        routes = self.routes
+        return {
+            kind: sum(self[of_route(f"status.{kind}", route)] for route in routes) for kind in STATUS_CLASSES
+        }
+
+    @property
     def dropped(self) -> int:
         """All exchanges that will never reach the bus."""
         return sum(self.under("dropped").values())
+
+    @property
+    def partial(self) -> int:
+        """All mirrored exchanges that are not whole."""
+        return sum(self.under("partial").values())
 
     @property
     def lost(self) -> int:
@@ -141,6 +170,21 @@ class Counters:
 
 
 NOTHING = Counters({})
+
+
+def _counters(slots: memoryview[int]) -> Counters:
+    """Name what stands on a board, less what says whose it is; a row that nothing stands in has no route."""
+    values = dict(zip(SLOTS, slots[: len(SLOTS)], strict=True))
+    del values["layout"]
+    for number in range(ROWS):
+        start = row_at(number)
+        name = slots[start - NAME_SLOTS : start].tobytes().rstrip(b"\0").decode("ascii", "replace")
+        if number and not name:
+            break
+        row = slots[start : start + len(ROW)].tolist()
+        if name or any(row):
+            values |= {of_route(slot, name): count for slot, count in zip(ROW, row, strict=True)}
+    return Counters(values)
 
 
 class _Retired(msgspec.Struct):
@@ -173,10 +217,11 @@ def _read_board(path: Path) -> Counters:
         data = path.read_bytes()
     except FileNotFoundError:
         return NOTHING
-    # A board of another version has another size; what it counted cannot be told apart.
-    return (
-        Counters(dict(zip(SLOTS, memoryview(data).cast("Q"), strict=True))) if len(data) == _SIZE else NOTHING
-    )
+    # A board of another version: what it counted cannot be told apart.
+    if len(data) != _SIZE:
+        return NOTHING
+    slots = memoryview(data).cast("Q")
+    return _counters(slots) if slots[INDEX["layout"]] == LAYOUT else NOTHING
 
 
 class Tally(NamedTuple):

@@ -60,7 +60,7 @@ def status_document(view: Surroundings) -> dict[str, Any]:
         "requests": {
             "received": total["received"],
             "in_flight": total["received"] - total["ended"],
-            "by_status": total.under("status"),
+            "by_status": total.by_status,
             "faults": _nonzero(total.under("fault")),
             "clients_left": total.under("left"),
         },
@@ -77,7 +77,7 @@ def mirror_document(total: Counters, config: Config) -> dict[str, Any]:
         "mirrored": total["mirrored"],
         "dropped": total.under("dropped"),
         "pending": total.pending,
-        "partial": total["partial"],
+        "partial": total.partial,
         "malformed": total["malformed"],
         "bus_retries": total["bus_retries"],
         "queue": {

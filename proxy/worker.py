@@ -36,6 +36,7 @@ from proxy.mirror import Clock, Mirror, MirrorWriter
 from proxy.redact import Redactor
 from proxy.routing import Router, arms, build_router
 from proxy.scoreboard import Scoreboard
+from proxy.slots import LOOP
 from proxy.status import Surroundings
 from proxy.tls import for_clients, load_own
 from proxy.transport import Transport
@@ -164,12 +165,16 @@ class Worker:
             log.error("bus hangs, what is left of the mirror is counted as lost")
 
     async def _tick(self) -> None:
+        clock = self.mirror.clock.monotonic
         while True:
             self.verdicts.refresh(time.time())
             self.board.put("queue_exchanges", len(self.mirror.queue))
             self.board.put("queue_bytes", max(0, self.mirror.budget.used))
             self.board.copy()
+            due = clock() + 1.0
             await asyncio.sleep(1.0)
+            # How late the loop is: what any event of this second may have waited before it was looked at.
+            self.board.observe(LOOP, max(0.0, clock() - due))
 
 
 def make_assembler(spec: WorkerSpec) -> Assembler:

@@ -102,7 +102,7 @@ async def test_leaving_before_the_body_asks_nobody(board: Scoreboard) -> None:
     released.set()
     assert await run(forwarder(transport, board), [GONE], released) == []
     assert transport.requests == []
-    assert board.counters()["left.before_head"] == 1
+    assert board.counters()["left.upload"] == 1
 
 
 async def test_the_reply_is_closed_whatever_happens(board: Scoreboard) -> None:

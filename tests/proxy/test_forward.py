@@ -307,6 +307,8 @@ async def test_client_leaving_mid_upload_ends_the_upstream(stand: Start, transpo
         await until(lambda: running.counters().get("ended") == 1)
         (exchange,) = await running.exchanges()
         assert (exchange.route, exchange.error, exchange.complete) == ("default", "client_left", False)
+        counters = running.counters()
+        assert (counters["left.upload"], counters["partial.client_left"]) == (1, 1)
 
 
 async def test_stale_connections_cause_no_fault(stand: Start, transport: str) -> None:
@@ -463,3 +465,28 @@ async def test_a_client_that_stops_reading_slows_the_upstream(stand: Start, tran
         await asyncio.wait_for(stalled.wait(), 10)
         assert sent[0] < 50_000_000
         writer.close()
+
+
+async def test_times_are_counted_where_they_were_spent(stand: Start, transport: str) -> None:
+    """The upstream's waiting is the upstream's, a slow upload the client's, and what is left is next to nothing."""
+
+    async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_message(reader)
+        await asyncio.sleep(0.2)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")
+        await asyncio.sleep(0.2)
+        writer.write(b"data: [DONE]\n\n")
+
+    async with stand(upstream, proxy__transport=transport, routes=[{"name": "a", "match": "?*"}]) as running:
+        reader, writer = await running.connect()
+        head, _, body = post(CHAT).partition(b"\r\n\r\n")
+        writer.write(head + b"\r\n\r\n")
+        await asyncio.sleep(0.2)
+        writer.write(body)
+        assert b"[DONE]" in (await read_message(reader)).body
+        writer.close()
+        await until(lambda: running.counters().get("ended") == 1)
+        seconds = {name: count / 1e6 for name, count in running.counters().items() if "sum_us" in name}
+    assert 0.2 <= seconds["upstream.sum_us@a"] < 0.35
+    assert 0.6 <= seconds["first.sum_us@a"] <= seconds["whole.sum_us@a"] < 1.0
+    assert seconds["added.sum_us"] < 0.05

@@ -13,6 +13,7 @@ import pytest
 
 from monitor.bus import BusError
 from proxy.scoreboard import Counters, Scoreboard, read_scoreboards, retire_dead, settle
+from proxy.slots import INDEX, OFFSET, OTHERS, ROWS
 
 
 def count(directory: Path, producer: str, **counters: int) -> None:
@@ -106,4 +107,46 @@ def test_a_full_disk_costs_counts_not_the_worker(tmp_path: Path) -> None:
     board.copy()
     tally = read_scoreboards(tmp_path)
     assert (tally.total["received"], tally.uncounted, tally.accepting) == (3, 0, False)
+    board.close()
+
+
+def test_routes_have_rows_that_survive_their_worker(tmp_path: Path) -> None:
+    """Two workers meet routes in another order; by name the counts add up, dead or alive."""
+    ok = OFFSET["status.2xx"]
+    one, two = Scoreboard(tmp_path, "one"), Scoreboard(tmp_path, "two")
+    for board, routes in ((one, ("a", "b.c-d_" * 10)), (two, ("b.c-d_" * 10, "a"))):
+        for n, route in enumerate(routes, 1):
+            board.slots[board.row(route) + ok] += n
+    two.slots[two.row("") + ok] += 5
+    one.close()
+    assert retire_dead(tmp_path, lambda _: 0) == 0
+    total = read_scoreboards(tmp_path).total
+    assert {route: total.of(route)["status.2xx"] for route in total.routes} == {
+        "": 5,
+        "a": 3,
+        "b.c-d_" * 10: 3,
+    }
+    assert total.by_status["2xx"] == 11
+    two.close()
+
+
+def test_more_routes_than_rows_share_the_last_one(tmp_path: Path) -> None:
+    """No route is lost and none takes another's row."""
+    board = Scoreboard(tmp_path, "a")
+    for number in range(2 * ROWS):
+        board.slots[board.row(f"r{number}") + OFFSET["status.5xx"]] += 1
+    counters = board.counters()
+    named = [route for route in counters.routes if route != OTHERS]
+    assert len(named) == ROWS - 2
+    assert {counters.of(route)["status.5xx"] for route in named} == {1}
+    assert counters.of(OTHERS)["status.5xx"] == ROWS + 2
+    board.close()
+
+
+def test_a_board_of_another_layout_is_not_misread(tmp_path: Path) -> None:
+    """Its size may be the same; what says which layout it is differs."""
+    board = Scoreboard(tmp_path, "a")
+    board.add("received", 3)
+    board.slots[INDEX["layout"]] ^= 1
+    assert read_scoreboards(tmp_path).total["received"] == 0
     board.close()
