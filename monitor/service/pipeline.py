@@ -46,8 +46,9 @@ class Parts:
 
 
 class _Lot(NamedTuple):
-    """Batches in work, and until when they are ours; `judged` is None for those that are to be set aside."""
+    """Batches in work, of which bus, and until when they are ours; `judged` is None where they are to be set aside."""
 
+    bus: str
     batches: list[Batch]
     lease_until: float
     judged: Future[Judged] | None
@@ -121,14 +122,17 @@ class Pipeline:
         if nothing_held and batches[0].id not in self._failures:
             self._failures.clear()  # those would come first: others have dealt with them
         if any(self._failures[batch.id] >= _CHANCES for batch in batches):
-            return _Lot(batches, now + lease_s, None)
+            return _Lot(self._parts.bus.identity, batches, now + lease_s, None)
         judged = self._pool.submit(score_exchanges, self._parts.scorer, _exchanges(batches), scoring.batch)
-        return _Lot(batches, now + lease_s, judged)
+        return _Lot(self._parts.bus.identity, batches, now + lease_s, judged)
 
     def _finish(self, lot: _Lot) -> int:
         judged = lot.judged.result() if lot.judged is not None else None
         if judged is not None:
             self.scorer_seen = judged.scorer
+        if lot.bus != self._parts.bus.identity:
+            # Counted as lost already, with all that waited there; here their ids are other batches'.
+            raise BusError("the bus that these batches came from is gone")
         committed = self._commit(lot, judged)
         try:
             self._parts.bus.ack(committed)
@@ -141,7 +145,7 @@ class Pipeline:
 
     def _commit(self, lot: _Lot, judged: Judged | None) -> list[int]:
         """Put a lot into the ledger; return those of its batches that are in it now."""
-        ledger, bus = self._parts.store.ledger, self._parts.bus.identity
+        ledger, bus = self._parts.store.ledger, lot.bus
         while True:
             recorded = ledger.recorded(bus, [batch.id for batch in lot.batches])
             left = [batch for batch in lot.batches if batch.id not in recorded]

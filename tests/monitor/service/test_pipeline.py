@@ -5,12 +5,15 @@ from __future__ import annotations
 import pytest
 
 from monitor.bus import BusError
+from monitor.bus.bus_file import BusReplaced
 from monitor.bus.memory import MemoryBus
+from monitor.bus.sqlite import SqliteBus
 from monitor.contract.config import Config, Scoring
 from monitor.scorer import ScorerUnavailable
 from monitor.scorer.fake import FakeScorer
 from monitor.service.pipeline import Parts, Pipeline
 from monitor.service.references import References
+from tests.faults.harm import delete_all
 
 
 class Clock:
@@ -187,3 +190,29 @@ def test_draining_finishes_what_is_in_hand(works, traffic):
     folded = works.folded()
     assert folded == 30
     assert sum(len(b.exchanges) for b in works.bus.fetch("other", 1000, works.clock())) == 120 - folded
+
+
+def test_a_bus_file_that_is_removed_takes_its_batches_along(works, traffic, tmp_path):
+    """A lot in work is dropped, because its ids mean others now; what comes on the new bus is scored once each."""
+    path = tmp_path / "bus.sqlite"
+    works.bus = SqliteBus(path)
+    works.pipeline.close()
+    works.pipeline = works.another("first")
+    producer = SqliteBus(path)
+    for seed in range(3):
+        producer.publish("p", traffic(15, seed=seed), now=1.0)
+    assert works.pipeline.turn() == 0
+    delete_all(path)
+    for seed in range(3, 5):
+        producer.publish("p", traffic(15, seed=seed), now=1000.0)
+    # It is the step beside, that judges, which hears of it.
+    with pytest.raises(BusReplaced):
+        works.bus.put_verdicts([])
+    with pytest.raises(BusError, match="that these batches came from is gone"):
+        works.pipeline.turn()
+    assert works.run() == 30
+    assert (works.folded(), works.counted()) == (30, {"scored": 30})
+    assert producer.stats()[:2] == (30, 30)
+    assert producer.losses(0.0).lost == 45
+    producer.close()
+    works.bus.close()
