@@ -110,7 +110,11 @@ def backtest(
             )
         with progress("judging", len(judged.exchanges), quiet=as_json) as advance:
             found = run_stream(
-                learnt, judged, detection=config.detection, progress=lambda done, _total: advance(done)
+                learnt,
+                judged,
+                detection=config.detection,
+                known=known,
+                progress=lambda done, _total: advance(done),
             )
     if as_json:
         print_document(found)

@@ -164,6 +164,8 @@ class Scoring(_Section, frozen=True, kw_only=True):
     deadline_s: float = 30.0
     # Exchanges in one scoring request.
     batch: int = 256
+    # Seconds between looks at whether the scorer is still the one that the baselines were made with.
+    recheck_every_s: float = 3600.0
     # Ports of the embedded server.
     http_port: int = 8000
     grpc_port: int = 8001

@@ -45,6 +45,7 @@ LIMITS = (
     _Limit("bus.retention_hours", _ABOVE_0, _MORE, "a positive number of hours"),
     _Limit("bus.retention_bytes", 1 << 20, _MORE, "1048576 bytes (1 MiB) or more"),
     _Limit("scoring.batch", 1, 4096, "between 1 and 4096 exchanges"),
+    _Limit("scoring.recheck_every_s", 1, 7 * 86400, "between 1 second and 7 days"),
     _Limit("scoring.deadline_s", _ABOVE_0, _MORE, _POSITIVE_S),
     _Limit("scoring.http_port", 1, 65535, "a port between 1 and 65535"),
     _Limit("scoring.grpc_port", 1, 65535, "a port between 1 and 65535"),

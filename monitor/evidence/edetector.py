@@ -12,7 +12,7 @@ every variance is multiplied by the baseline's overdispersion.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -127,6 +127,22 @@ class Detector:
     def total(self, log_wealth: Floats) -> float:
         """Return the log of the weighted mean wealth, to be compared with `log_alarm`."""
         return float(np.logaddexp.reduce(log_wealth + self._log_weight))
+
+    def without(self, evidence: Evidence, names: frozenset[str]) -> Evidence:
+        """Return the evidence of all processes but those on these names; the alarm stands where these do not carry it.
+
+        Where they held more than the others did, the others must reach the alarm by themselves.
+        """
+        mine = np.array([process.name in names for process in self.processes])
+        if not mine.any():
+            return evidence
+        dropped, wealth = (np.where(part, -np.inf, evidence.log_wealth) for part in (~mine, mine))
+        carried = self.total(dropped) > self.total(wealth)
+        left = Evidence(evidence.baseline, wealth, evidence.onset, evidence.since)
+        if not evidence.alarmed or not carried:
+            return left
+        stands = self.total(wealth) >= self.log_alarm
+        return replace(left, since=self._since(wealth, evidence.onset) if stands else None)
 
     def family_wealth(self, evidence: Evidence, families: frozenset[str]) -> float:
         """Return the log of the weighted wealth of some families: their part of the total."""

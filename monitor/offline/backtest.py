@@ -12,18 +12,30 @@ from functools import reduce
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.baseline import Baseline
 from monitor.contract import Cause, Direction, Exchange, Tier, Verdict
 from monitor.contract.config import Detection
-from monitor.evidence.edetector import Detector, Evidence
+from monitor.evidence.edetector import MINUTES_PER_MONTH, Detector, Evidence
 from monitor.evidence.findings import Findings
+from monitor.evidence.pairs import PairEvidence, Pairs
+from monitor.evidence.rescoring import ScorerChange
 from monitor.sketch.bucket import Bucket
 from monitor.sketch.features import extract
 from monitor.sketch.fold import fold_rows
+from monitor.sketch.hidden import hide
 from monitor.sketch.scored import Scored
 from monitor.verdict.judge import fewest, judge, window_starts
+from monitor.verdict.scorer import hidden_names, under_changed_scorer
+from monitor.verdict.signals import measure
 
+Floats = NDArray[np.float64]
+
+# Part of the false-alarm budget that goes to rewards of known texts, where there are any.
+PAIRS_SHARE = 0.1
+# Evidence, as a log, with which a changed scorer explains an alarm.
+_LOG_SUSPICION = float(np.log(100.0))
 # Exchanges a minute that a stream without times is taken to have.
 UNTIMED_RATE = 10.0
 _CHUNK = 2048
@@ -67,19 +79,26 @@ def backtest(
     stream: Scored,
     *,
     detection: Detection,
+    known: Scored | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Backtest:
-    """Run scored exchanges, in order of time, against a baseline. Raises ValueError when there are none."""
+    """Run scored exchanges, in order of time, against a baseline. Raises ValueError when there are none.
+
+    `known`: what the baseline was made of. Texts of the stream that are among them, with rewards from the files, show
+    whether the rewards still come from one scorer; looking at that takes a tenth of the false-alarm budget.
+    """
     if not stream.exchanges:
         raise ValueError("the stream holds no exchange")
-    detector = Detector(baseline, detection.false_alarms_per_month)
+    pairs = paired_minutes(known, stream) if known is not None else {}
+    share = 1.0 - PAIRS_SHARE if pairs else 1.0
+    detector = Detector(baseline, share * detection.false_alarms_per_month)
     arms: dict[Key, _Arm] = {}
     alerts: list[Alert] = []
     buckets = done = 0
     for key, minute, bucket in _minutes(baseline, stream):
         arm = arms.setdefault(key, _Arm(baseline, detector, detection, key))
         buckets, done = buckets + 1, done + bucket.n
-        alerts += arm.step(minute, bucket, done)
+        alerts += arm.step(minute, bucket, done, pairs.get((key, minute)))
         if progress:
             progress(done, len(stream.exchanges))
     last = max(arms.values(), key=lambda arm: arm.minute)
@@ -91,6 +110,44 @@ def backtest(
     return Backtest(exchanges=len(stream.exchanges), buckets=buckets, alerts=tuple(alerts), final=worst)
 
 
+class ScorerSeen:
+    """What equal texts with other rewards have shown so far; once shown, it stays so."""
+
+    def __init__(self, false_alarms_per_month: float) -> None:
+        self._log_alarm = float(np.log(MINUTES_PER_MONTH / (PAIRS_SHARE * false_alarms_per_month)))
+        self._evidence = PairEvidence.start()
+        self._seen: Floats = np.zeros((0, 2))
+        self._change: ScorerChange | None = None
+
+    def take(self, pairs: Floats) -> None:
+        """Take in (k, 2) rewards in units of the baseline's spread: known and present."""
+        self._evidence = self._evidence.advance(pairs, 1.0)
+        self._seen = np.vstack([self._seen, pairs])
+
+    def change(self, *, alarmed: bool) -> ScorerChange | None:
+        """Return the change; an alarm that stands anyway asks for less evidence of what caused it."""
+        enough = _LOG_SUSPICION if alarmed else self._log_alarm
+        if self._change is None and self._evidence.total >= enough:
+            moved = float((self._seen[:, 1] - self._seen[:, 0]).mean())
+            said = (
+                f"{len(self._seen)} exchanges with a prompt and response that the baseline has, too, carry other "
+                f"rewards (by {moved:+.2f} standard deviations on average)"
+            )
+            self._change = ScorerChange(reward=True, embedding=False, said=said)
+        return self._change
+
+
+def paired_minutes(known: Scored, stream: Scored) -> dict[tuple[Key, int], Floats]:
+    """Return the rewards (k, 2), in units of the baseline's spread, of each minute's texts that are known."""
+    rows_of: dict[tuple[Key, int], list[int]] = {}
+    for row, e in enumerate(stream.exchanges):
+        rows_of.setdefault(((e.route, e.arm), int(e.time // 60)), []).append(row)
+    pairs = Pairs(known)
+    ordered = sorted(rows_of, key=lambda place: place[1])
+    found = {place: pairs.match(stream, rows_of[place]) / pairs.scale for place in ordered}
+    return {place: rewards for place, rewards in found.items() if len(rewards)}
+
+
 class _Arm:
     """The state of one (route, arm) along the stream."""
 
@@ -100,23 +157,30 @@ class _Arm:
         self._evidence: Evidence = detector.start()
         self._recent: deque[tuple[int, Bucket]] = deque()
         self._verdict: Verdict | None = None
+        self._scorer = ScorerSeen(detection.false_alarms_per_month)
 
     @property
     def verdict(self) -> Verdict:
         """The verdict now."""
         return self._judge(self._detector.findings(self._evidence))
 
-    def step(self, minute: int, bucket: Bucket, done: int) -> list[Alert]:
-        """Take in one minute; return an alert when the tier or `drifted` changes."""
+    def step(self, minute: int, bucket: Bucket, done: int, pairs: Floats | None = None) -> list[Alert]:
+        """Take in one minute, with the rewards of its known texts; return an alert on a change of tier or `drifted`."""
         elapsed = float(max(1, minute - self.minute)) if self.minute else 1.0
         self.minute = minute
         self._recent.append((minute, bucket))
         while self._recent[0][0] <= minute - self._detection.window_hours * 60.0:
             self._recent.popleft()
         self._evidence = self._detector.advance(self._evidence, bucket, minutes=elapsed, now=minute * 60.0)
+        if pairs is not None:
+            self._scorer.take(pairs)
+        changed = self._scorer.change(alarmed=self._evidence.alarmed)
+        if changed is not None:
+            self._evidence = self._detector.without(self._evidence, hidden_names(changed))
         findings = self._detector.findings(self._evidence)
         # Without evidence no tier but ok is possible: judging can wait.
-        if not findings.drifted and (self._verdict is None or not self._verdict.drifted):
+        quiet = not findings.drifted and (self._verdict is None or not self._verdict.drifted)
+        if quiet and changed is None:
             return []
         before, self._verdict = self._verdict, self._judge(findings)
         now = self._verdict
@@ -131,8 +195,14 @@ class _Arm:
             window = reduce(Bucket.merge, (b for m, b in self._recent if m >= since), self._empty())
             if window.n >= fewest(findings, settings):
                 break
-        arm = self._key[1]
-        return judge(self._baseline, window, findings, arm=arm, settings=settings, now=now, previous=previous)
+        arm, changed = self._key[1], self._scorer.change(alarmed=self._evidence.alarmed)
+        told = hide(window, embedding=False) if changed else window
+        verdict = judge(
+            self._baseline, told, findings, arm=arm, settings=settings, now=now, previous=previous
+        )
+        if changed is None:
+            return verdict
+        return under_changed_scorer(verdict, changed, measure(self._baseline, window))
 
     def _empty(self) -> Bucket:
         return Bucket.empty(self._baseline.id, self._baseline.shape)

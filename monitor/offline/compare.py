@@ -1,23 +1,36 @@
 """Comparing two sets of exchanges, once: the verdict of `driftgate compare`.
 
 The evidence is the exact two-sample test at one level for all signals; effects, tiers, cause and words are those of
-the live monitor.
+the live monitor. Rewards that a file brings are compared only where one scorer gave them: equal texts with other rewards
+show that it changed, and then the rewards say nothing of the model.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.baseline import build_baseline
 from monitor.contract import Verdict
 from monitor.contract.config import BaselineConfig, Detection
 from monitor.evidence.findings import Findings
+from monitor.evidence.pairs import FEWEST_PAIRS, Pairs, symmetric_p, two_sources
+from monitor.evidence.rescoring import ScorerChange
 from monitor.evidence.twosample import TwoSample, compare_samples, family_level
 from monitor.sketch.features import extract
 from monitor.sketch.fold import fold_rows
+from monitor.sketch.hidden import hide
 from monitor.sketch.scored import Scored
 from monitor.verdict.judge import judge
+from monitor.verdict.scorer import under_changed_scorer
+from monitor.verdict.signals import measure
+
+Floats = NDArray[np.float64]
+
+_MIXED = "one side's rewards come from its file and the other's from the scorer: rewards are not compared"
 
 # Fewest exchanges in the window to judge at all when looking once.
 FEWEST = 20
@@ -40,9 +53,48 @@ def compare(
     encoded = reference.encode(window, features)
     bucket = fold_rows(reference, window, features, encoded, np.arange(len(window.exchanges)))
     settings = msgspec.structs.replace(detection, min_window=min(detection.min_window, FEWEST))
-    found = findings_of(compare_samples(baseline, window), alpha)
     arm = window.exchanges[0].arm if window.exchanges else "control"
-    return judge(reference, bucket, found, arm=arm, settings=settings, now=now)
+    mixed, (pairs, level) = two_sources(baseline, window), _paired(baseline, window, alpha)
+    changed = None if mixed else _scorer_change(pairs, level)
+    if changed is None and not mixed:
+        found = findings_of(compare_samples(baseline, window), alpha - level)
+        return judge(reference, bucket, found, arm=arm, settings=settings, now=now)
+    found = findings_of(compare_samples(_unrewarded(baseline), _unrewarded(window)), alpha - level)
+    told = hide(bucket, embedding=False)
+    verdict = judge(reference, told, found, arm=arm, settings=settings, now=now)
+    if changed is None:
+        return msgspec.structs.replace(verdict, caveats=(*verdict.caveats, _MIXED))
+    return under_changed_scorer(verdict, changed, measure(reference, bucket))
+
+
+class Paired(NamedTuple):
+    """Rewards (k, 2) of texts that both sides have, in units of `scale`, and the level of their test."""
+
+    rewards: Floats
+    scale: float
+
+
+def _paired(baseline: Scored, window: Scored, alpha: float) -> tuple[Paired, float]:
+    """Return the pairs and the level of their test: a tenth of `alpha` where there is anything to test."""
+    known = Pairs(baseline)
+    rewards = known.match(window, range(len(window.exchanges)))
+    differ = int((rewards[:, 0] != rewards[:, 1]).sum())
+    return Paired(rewards, known.scale), 0.1 * alpha if differ >= FEWEST_PAIRS else 0.0
+
+
+def _scorer_change(pairs: Paired, level: float) -> ScorerChange | None:
+    if not level or symmetric_p(*pairs) > level:
+        return None
+    before, after = pairs.rewards.mean(axis=0)
+    said = (
+        f"{len(pairs.rewards)} exchanges with the same prompt and response on both sides carry other rewards "
+        f"(mean {before:.3f}, then {after:.3f})"
+    )
+    return ScorerChange(reward=True, embedding=False, said=said)
+
+
+def _unrewarded(scored: Scored) -> Scored:
+    return scored._replace(reward=np.full_like(scored.reward, np.nan))
 
 
 def findings_of(tested: TwoSample, alpha: float) -> Findings:

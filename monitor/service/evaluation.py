@@ -17,17 +17,22 @@ import msgspec
 
 from monitor.baseline import Baseline
 from monitor.bus import Bus, BusStats
-from monitor.contract import Verdict
+from monitor.contract import Cause, Verdict
 from monitor.contract.config import Config, Detection
 from monitor.evidence.edetector import Detector, Evidence
 from monitor.evidence.findings import Findings
+from monitor.evidence.rescoring import ScorerChange
 from monitor.service.folding import CONTROL
 from monitor.service.health import Health
 from monitor.service.losses import with_losses
 from monitor.service.references import References, obstacle
+from monitor.service.rescoring import Watch
+from monitor.sketch.hidden import hide
 from monitor.store import Store
 from monitor.store.arms import Step
 from monitor.verdict.judge import blind_verdict, judge, learning_verdict
+from monitor.verdict.scorer import hidden_names, under_changed_scorer
+from monitor.verdict.signals import measure
 
 REPUBLISH_S = 10.0
 
@@ -43,6 +48,7 @@ class Evaluator:
     bus: Bus
     references: References
     health: Health
+    watch: Watch | None = None
     _detectors: dict[str, Detector] = field(default_factory=dict)
     _published: list[Verdict] = field(default_factory=list)
     _published_at: float = 0.0
@@ -81,23 +87,36 @@ class Evaluator:
             return learning_verdict(*key, have=have, need=need, now=now)
         why = obstacle(reference, self.health.scorer)
         if why is not None or reference.baseline is None:
-            return blind_verdict(*key, why=why or reference.fault, now=now, baseline=reference.id)
+            cause = Cause.UNCERTAIN if reference.baseline is None else Cause.SCORER
+            said = why or reference.fault
+            return blind_verdict(*key, why=said, now=now, baseline=reference.id, cause=cause)
         return self._judged(key, reference.baseline, now)
 
     def _judged(self, key: Key, baseline: Baseline, now: float) -> Verdict:
-        detector = self._detector(baseline)
-        state = self.store.arms.step(key, baseline.id, now, lambda step: _next_state(detector, step, now))
-        findings = detector.findings(Evidence.from_bytes(state))
+        detector, changed = self._detector(baseline), self.watch.known(baseline) if self.watch else None
+        state = self.store.arms.step(
+            key, baseline.id, now, lambda step: _next_state(detector, step, now, changed)
+        )
+        evidence = Evidence.from_bytes(state)
+        if self.watch is not None:
+            changed = self.watch.change(baseline, now, suspicious=evidence.alarmed)
+            evidence = _without(detector, evidence, changed)
+        findings = detector.findings(evidence)
         settings = self.config.detection
         until = int(now // 60) + 1
         for since in _window_starts(findings, settings, until):
             window = self.store.arms.window(key, baseline.id, since, until)
             if window is not None and window.n >= settings.min_window:
-                verdict = judge(baseline, window, findings, arm=key[1], settings=settings, now=now)
+                told = hide(window, embedding=changed.embedding) if changed else window
+                verdict = judge(baseline, told, findings, arm=key[1], settings=settings, now=now)
+                if changed is not None:
+                    verdict = under_changed_scorer(verdict, changed, measure(baseline, window))
                 return with_losses(verdict, self.bus.losses(60.0 * since))
         n = {"baseline": baseline.size, "window": 0 if window is None else window.n}
         why = f"{n['window']} exchanges in the last {settings.window_hours:g} h, {settings.min_window} are needed"
         few = blind_verdict(*key, why=why, now=now, n=n, baseline=baseline.id)
+        if changed is not None:
+            few = under_changed_scorer(few, changed, {})
         return with_losses(few, self.bus.losses(60.0 * since))
 
     def _detector(self, baseline: Baseline) -> Detector:
@@ -113,11 +132,15 @@ class Evaluator:
         self._published, self._published_at = timeless, now
 
 
-def _next_state(detector: Detector, step: Step, now: float) -> bytes:
+def _without(detector: Detector, evidence: Evidence, changed: ScorerChange | None) -> Evidence:
+    return evidence if changed is None else detector.without(evidence, hidden_names(changed))
+
+
+def _next_state(detector: Detector, step: Step, now: float, changed: ScorerChange | None = None) -> bytes:
     evidence = _read(detector, step.evidence) if step.evidence is not None else detector.start()
     if step.delta is not None:
         evidence = detector.advance(evidence, step.delta, minutes=step.minutes, now=now)
-    return evidence.to_bytes()
+    return _without(detector, evidence, changed).to_bytes()
 
 
 def _read(detector: Detector, state: bytes) -> Evidence:

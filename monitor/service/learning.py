@@ -15,6 +15,7 @@ from monitor.baseline import Baseline, build_baseline
 from monitor.bus import Bus
 from monitor.contract import Exchange
 from monitor.contract.config import BaselineConfig
+from monitor.evidence.rescoring import choose_anchors
 from monitor.offline.exchange_file import read_exchanges
 from monitor.scorer import Scorer
 from monitor.service.folding import CONTROL
@@ -51,6 +52,7 @@ def learn(store: Store, route: str, settings: BaselineConfig, now: float) -> Bas
     scored, scorer = joined([unpack(stored.lesson.body) for stored in used]), used[0].lesson.scorer
     first, rest = _part(scored, settings.size)
     baseline = build_baseline(scored.take(first), route=route, scorer=scorer, settings=settings, created=now)
+    store.anchors.put(route, baseline.id, choose_anchors(scored.take(first)))
     left = Lesson(route, scorer, 0, pack(scored.take(rest))) if rest else None
     if not store.baselines.add_learnt(baseline, [stored.id for stored in used], left):
         return None
@@ -89,6 +91,7 @@ def create(store: Store, scorer: Scorer, source: Source, settings: BaselineConfi
     baseline = build_baseline(
         judged.scored, route=source.route, scorer=judged.scorer, settings=settings, created=now
     )
+    store.anchors.put(source.route, baseline.id, choose_anchors(judged.scored))
     store.baselines.add(baseline, source.origin)
     return baseline
 

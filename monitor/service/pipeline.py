@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -23,6 +23,7 @@ from monitor.contract.config import Config
 from monitor.scorer import Scorer, ScorerUnavailable
 from monitor.service.folding import make_work, set_aside, take
 from monitor.service.references import References
+from monitor.service.rescoring import Answer
 from monitor.service.scoring import Judged, score_exchanges
 from monitor.store import Outdated, Store, StoreError, Work
 
@@ -84,6 +85,16 @@ class Pipeline:
             self._give_back(done, blame=not isinstance(error, OUTSIDE))
             raise
         return None if done is None and self._ahead is None else finished
+
+    def ask(self, prompts: Sequence[str], responses: Sequence[str | None]) -> Future[Answer]:
+        """Score texts that are not on the bus, on the scorer's thread."""
+        scorer = self._parts.scorer
+
+        def score() -> Answer:
+            scores = scorer.score(prompts, responses)
+            return Answer(scorer.identity, scores)
+
+        return self._pool.submit(score)
 
     def drain(self) -> None:
         """Finish what is being scored and give the rest back."""

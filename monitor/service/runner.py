@@ -20,6 +20,7 @@ from monitor.service.health import Health
 from monitor.service.learning import Source, create, learn, sweep
 from monitor.service.pipeline import Parts, Pipeline
 from monitor.service.references import References
+from monitor.service.rescoring import Watch
 from monitor.store import Outdated, StoreError
 
 _log = structlog.get_logger()
@@ -40,12 +41,21 @@ class Runner:
         self._sources = list(sources)
         self._references = References(parts.store)
         self._pipeline = Pipeline(name, parts, self._references)
-        self._evaluator = Evaluator(parts.config, parts.store, parts.bus, self._references, health)
+        watch = Watch(
+            parts.store,
+            self._pipeline.ask,
+            every_s=parts.config.scoring.recheck_every_s,
+            on_identity=self._identified,
+        )
+        self._evaluator = Evaluator(parts.config, parts.store, parts.bus, self._references, health, watch)
         self._pause_s = 0.0
         self._paused_until = 0.0
         self._judged_at: float | None = None
         # Routes whose exchanges were too few for a baseline, and how many a new attempt needs.
         self._retry_at: dict[str, int] = {}
+
+    def _identified(self, scorer: str) -> None:
+        self._health.scorer = scorer
 
     def run(self) -> None:
         """Work until stopped; then finish what is in hand and give leases back."""

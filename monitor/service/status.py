@@ -16,8 +16,10 @@ import msgspec
 from monitor.bus import Bus, BusStats
 from monitor.contract import Verdict
 from monitor.contract.config import Config
+from monitor.evidence.rescoring import change_of
 from monitor.service.health import Health
 from monitor.store import CounterKey, Listed, Store
+from monitor.store.anchors import StoredLook
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -46,6 +48,16 @@ class Missing(msgspec.Struct, frozen=True):
     share: float
 
 
+class ScorerLook(msgspec.Struct, frozen=True):
+    """The last look at a route's stored exchanges, scored again: how many, when, and what has changed (empty: nothing)."""
+
+    route: str
+    baseline: str
+    at: float
+    exchanges: int
+    changed: str
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """The whole of it. Times are epoch seconds, `lag_s` the age of the oldest exchange not yet in the sketches."""
 
@@ -56,6 +68,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     troubled_since: float | None
     faults: int
     scorer: str | None
+    scorer_looks: list[ScorerLook]
     evaluated_at: float | None
     evaluation_s: float | None
     worked_at: float | None
@@ -97,6 +110,7 @@ class StatusReader:
                 troubled_since=health.troubled_since,
                 faults=health.faults,
                 scorer=health.scorer,
+                scorer_looks=[_look(stored) for stored in self._store.anchors.looks()],
                 evaluated_at=health.evaluated_at,
                 evaluation_s=health.evaluation_s,
                 worked_at=health.worked_at,
@@ -144,6 +158,12 @@ class StatusReader:
 def lag(stats: BusStats, now: float) -> float:
     """Return the age of the oldest waiting exchange in seconds, 0 where none waits."""
     return 0.0 if stats.oldest_waiting is None else max(0.0, now - stats.oldest_waiting)
+
+
+def _look(stored: StoredLook) -> ScorerLook:
+    changed = change_of(stored.look.found)
+    said = changed.said if changed else ""
+    return ScorerLook(stored.route, stored.baseline, stored.look.at, stored.look.found.n, said)
 
 
 def _counts(counters: dict[CounterKey, int]) -> list[Counts]:

@@ -73,3 +73,13 @@ def tables_of_the_first_version(db: sqlite_utils.Database) -> None:
     )
     # Work that one of several workers does at a time, and when it was last taken up.
     db.table("turns").create({"name": str, "at": float}, pk="name")
+
+
+@MIGRATIONS()
+def anchors_of_baselines(db: sqlite_utils.Database) -> None:
+    """Keep exchanges that are scored again now and then, with what the last look found."""
+    db.table("anchors").create(
+        {"route": str, "baseline": str, "body": bytes, "look": bytes},
+        pk=("route", "baseline"),
+        not_null={"route", "baseline", "body"},
+    )

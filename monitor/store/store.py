@@ -1,9 +1,10 @@
-"""The store as one object: five parts over one file."""
+"""The store as one object: its parts over one file."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from monitor.store.anchors import AnchorSets
 from monitor.store.arms import Arms
 from monitor.store.baselines import Baselines
 from monitor.store.database import Database
@@ -19,6 +20,7 @@ class Store:
         self.database = database
         self.ledger = Ledger(database)
         self.arms = Arms(database)
+        self.anchors = AnchorSets(database)
         self.baselines = Baselines(database)
         self.lessons = Lessons(database)
         self.verdicts = Verdicts(database)

@@ -113,6 +113,7 @@ def blind_verdict(
     now: float,
     n: dict[str, int] | None = None,
     baseline: str | None = None,
+    cause: Cause = Cause.UNCERTAIN,
 ) -> Verdict:
     """Return the verdict of a route that cannot be judged, and why."""
     return Verdict(
@@ -120,7 +121,7 @@ def blind_verdict(
         arm=arm,
         tier=Tier.BLIND,
         time=now,
-        cause=Cause.UNCERTAIN,
+        cause=cause,
         n=n or {},
         baseline=baseline,
         headline=f"{route}: cannot tell, {why}",

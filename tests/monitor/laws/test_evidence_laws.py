@@ -105,8 +105,8 @@ def test_the_alarm_comes_at_the_very_same_minute(reference: Baseline):
         bucket = drawn(reference, rng, 10, {REWARD: -0.5} if minute >= 30 else None)
         evidence = detector.advance(evidence, bucket, minutes=1.0, now=60.0 * minute)
         alarms.append(evidence.alarmed)
-    assert alarms.index(True) == 47  # 170 to 180 exchanges after the change
-    assert all(alarms[47:])
+    assert alarms.index(True) == 42  # 120 to 130 exchanges after the change
+    assert all(alarms[42:])
     assert abs((evidence.since or 0.0) / 60.0 - 30) <= 3
 
 
@@ -248,3 +248,24 @@ def test_shares_of_the_budget_add_up(reference: Baseline):
     detector = Detector(reference, 1.0)
     assert np.exp(detector._log_weight).sum() == pytest.approx(1.0)
     assert {p.name for p in detector.processes} >= {*PROMPT_SCORES, *RESPONSE_SCORES, "latency", "refused"}
+
+
+def test_evidence_without_a_name_is_that_of_the_others(reference: Baseline):
+    """An alarm that only the reward carries falls with it; one that others carry stands, with its date."""
+    detector = Detector(reference, 1.0)
+    rng = np.random.default_rng(0)
+    only_reward, both = detector.start(), detector.start()
+    for minute in range(200):
+        now = 60.0 * minute
+        only_reward = detector.advance(
+            only_reward, drawn(reference, rng, 10, {REWARD: -1.0}), minutes=1.0, now=now
+        )
+        shifts = {REWARD: -0.4, 0: 1.5}
+        both = detector.advance(both, drawn(reference, rng, 10, shifts), minutes=1.0, now=now)
+    assert only_reward.alarmed
+    assert both.alarmed
+    assert not detector.without(only_reward, frozenset({"reward"})).alarmed
+    left = detector.without(both, frozenset({"reward"}))
+    assert left.since == both.since
+    assert detector.without(detector.start(), frozenset({"reward"})).alarmed is False
+    assert detector.without(both, frozenset()) is both

@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from monitor.baseline import Baseline
+from monitor.baseline import Baseline, build_baseline
 from monitor.contract import Cause, Direction, Exchange, Tier
-from monitor.contract.config import Detection
+from monitor.contract.config import BaselineConfig, Detection
 from monitor.evidence.twosample import join
 from monitor.offline.backtest import UNTIMED_RATE, Backtest, backtest, timed
 from monitor.sketch.scored import Scored
@@ -119,3 +119,25 @@ def test_no_stream_is_an_error(reference: Baseline):
     """Nothing to run is said."""
     with pytest.raises(ValueError, match="holds no exchange"):
         backtest(reference, World().make(3, seed=1).take([]), detection=Detection())
+
+
+def test_a_stream_scored_by_another_scorer_is_the_scorers_fault():
+    """The history's own texts with rewards a deviation and a half lower: no alert blames the model."""
+    scored = World().make(600, seed=1)
+
+    def carrying(lower: float) -> Scored:
+        rewards = scored.reward - np.float32(lower)
+        exchanges = [
+            msgspec.structs.replace(e, reward=float(r))
+            for e, r in zip(scored.exchanges, rewards, strict=True)
+        ]
+        return scored._replace(exchanges=exchanges, reward=rewards)
+
+    known = carrying(0.0)
+    settings = BaselineConfig(clusters=8)
+    baseline = build_baseline(known, route="default", scorer="s", settings=settings, created=0.0)
+    assert backtest(baseline, known, detection=Detection(), known=known).alerts == ()
+    found = backtest(baseline, carrying(0.15), detection=Detection(), known=known)
+    assert found.alerts
+    assert {alert.cause for alert in found.alerts} == {Cause.SCORER}
+    assert (found.final.tier, found.final.cause) == (Tier.MINOR, Cause.SCORER)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import msgspec
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from monitor.baseline import BaselineError
 from monitor.contract import Cause, Direction, Tier, Verdict
 from monitor.contract.config import BaselineConfig, Detection
-from monitor.evidence.twosample import TwoSample
+from monitor.evidence.twosample import TwoSample, join
 from monitor.offline.compare import compare, findings_of
+from monitor.sketch.scored import Scored
 from tests.monitor.synthetic import World
 
 
@@ -87,3 +92,60 @@ def test_an_empty_window():
         now=0.0,
     )
     assert found.tier is Tier.BLIND
+
+
+def rewarded(n: int, change: Callable[[NDArray[np.float32]], NDArray[np.float32]], seed: int = 1) -> Scored:
+    """Draw exchanges that carry their rewards, as another scorer would have given them."""
+    scored = World().make(n, seed=seed)
+    rewards = change(scored.reward)
+    exchanges = [
+        msgspec.structs.replace(e, reward=float(r)) for e, r in zip(scored.exchanges, rewards, strict=True)
+    ]
+    return scored._replace(exchanges=exchanges, reward=rewards)
+
+
+def judged(baseline: Scored, window: Scored) -> Verdict:
+    """Compare two sets of exchanges."""
+    return compare(
+        baseline,
+        window,
+        scorer="s",
+        alpha=0.01,
+        learning=BaselineConfig(clusters=8),
+        detection=Detection(),
+        now=9.0,
+    )
+
+
+@pytest.mark.parametrize("shift", [-0.16, 0.16], ids=["lower", "higher"])
+def test_equal_texts_with_other_rewards_are_another_scorer(shift: float):
+    """Neither a worse model nor a better one: somebody else scored."""
+    found = judged(rewarded(300, lambda r: r), rewarded(300, lambda r: r + np.float32(shift)))
+    assert (found.cause, found.tier, found.drifted) == (Cause.SCORER, Tier.MINOR, True)
+    assert found.direction is Direction.NEUTRAL
+    reward = found.signals["reward"]
+    assert reward.window_mean is not None
+    assert reward.baseline_mean is not None
+    assert reward.window_mean - reward.baseline_mean == pytest.approx(shift, abs=0.01)
+
+
+def test_a_model_that_answers_worse_is_not_the_scorer():
+    """Most answers are as they were, with the same rewards; the others are worse: it is the model."""
+    baseline, window = rewarded(300, lambda r: r), rewarded(300, lambda r: r)
+    worse = World(quality=-0.3, same_prompts=1).make(300, seed=7)
+    rows = np.arange(150)
+    exchanges = [
+        msgspec.structs.replace(e, reward=float(r))
+        for e, r in zip(worse.exchanges, worse.reward, strict=True)
+    ]
+    mixed = join(window.take(rows), worse._replace(exchanges=exchanges).take(rows + 150))
+    found = judged(baseline, mixed)
+    assert (found.cause, found.direction) == (Cause.MODEL, Direction.DEGRADED)
+
+
+def test_rewards_of_a_file_and_of_a_scorer_are_not_compared():
+    """A reward drop between two sources is no drop."""
+    found = judged(rewarded(300, lambda r: r + np.float32(0.3)), World().make(300, seed=2))
+    assert (found.tier, found.drifted) == (Tier.OK, False)
+    assert "reward" not in found.signals
+    assert any("rewards are not compared" in caveat for caveat in found.caveats)
