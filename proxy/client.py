@@ -8,10 +8,12 @@ can say so itself (`scope["extensions"]["driftgate.leave"]`) spares the watching
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
 from proxy.faults import Answer, ClientLeft, UpstreamFault
+from proxy.request_head import announced
 from proxy.slots import LEFT_PHASES
 from proxy.tunnel import Duplex
 
@@ -27,6 +29,8 @@ TARGET_EXTENSION = "driftgate.target"
 BODYLESS_EXTENSION = "driftgate.bodyless"
 # Only with a request that asks for WebSocket: writes the 101's head and gives the connection up.
 TUNNEL_EXTENSION = "driftgate.tunnel"
+# How many bytes the request's body may have.
+LIMIT_EXTENSION = "driftgate.limit"
 
 
 def target_of(scope: Scope) -> bytes:
@@ -42,7 +46,9 @@ class Client:
     """One request's client. Belongs to the task that made it."""
 
     __slots__ = (
+        "_announced",
         "_bodyless",
+        "_limit",
         "_receive",
         "_send",
         "_take_over",
@@ -70,6 +76,8 @@ class Client:
         self.left = False
         self.finished = False
         extensions = scope.get("extensions") or {}
+        self._limit: float = extensions.get(LIMIT_EXTENSION, math.inf)
+        self._announced = announced(scope["headers"])
         self._take_over: Callable[[list[tuple[bytes, bytes]]], Duplex] | None = extensions.get(
             TUNNEL_EXTENSION
         )
@@ -85,7 +93,9 @@ class Client:
         return LEFT_PHASES[-1 if self.uploading and not self.phase else self.phase]
 
     async def first_part(self) -> tuple[bytes, bool]:
-        """Return the first part of the body and whether more follows. Raises ClientLeft."""
+        """Return the first part of the body and whether more follows. Raises ClientLeft and UpstreamFault."""
+        # Before anything is asked for: who waits for `100 Continue` sends nothing in vain.
+        self._within_limit(self._announced)
         self.uploading = True
         message = await self._receive()
         if message["type"] == "http.disconnect":
@@ -94,13 +104,19 @@ class Client:
         if not more:
             self.uploading = False
             self._watch_soon()
-        return message.get("body", b""), more
+        body = message.get("body", b"")
+        self._within_limit(len(body))
+        return body, more
+
+    def _within_limit(self, size: int) -> None:
+        if size > self._limit:
+            raise UpstreamFault("body_too_large", f"limit {self._limit} bytes")
 
     async def parts(self, first: bytes) -> AsyncIterator[bytes]:
-        """Yield the body from its first part on, each part as it arrives. Raises ClientLeft."""
+        """Yield the body from its first part on, each part as it arrives. Raises ClientLeft and UpstreamFault."""
         if first:
             yield first
-        more = True
+        size, more = len(first), True
         while more:
             message = await self._receive()
             if message["type"] == "http.disconnect":
@@ -108,6 +124,8 @@ class Client:
                 raise ClientLeft
             more = message.get("more_body", False)
             if body := message.get("body", b""):
+                size += len(body)
+                self._within_limit(size)
                 yield body
         self.uploading = False
         self._watch_soon()

@@ -47,10 +47,21 @@ FAULTS: dict[str, tuple[int, str]] = {
     "bad_request_target": (400, "The request target cannot be forwarded."),
     "model_not_routed": (404, "No route serves this model."),
     "endpoint_unsupported": (501, "This route's provider serves chat completions only."),
-    "body_too_large": (413, "The request body is too large to choose a route by its model."),
+    "body_too_large": (413, "The request body is larger than this proxy takes."),
+    "target_too_long": (414, "The request's path and query are longer than this proxy takes."),
+    "too_many_headers": (431, "The request has more headers than this proxy takes."),
+    "head_too_large": (431, "The request's headers are larger than this proxy takes."),
     "provider_import": (502, "The provider library cannot be loaded."),
     "not_found": (404, "There is nothing at this path of the proxy itself."),
 }
+
+
+# What may still be on its way behind these is not read any more, so the connection cannot go on.
+CLOSING = frozenset(
+    {"malformed_request", "body_too_large", "target_too_long", "too_many_headers", "head_too_large"}
+)
+# Their detail (a number) is for the client too; others' are for the log.
+TOLD = frozenset({"body_too_large"})
 
 
 class Answer(NamedTuple):
@@ -69,7 +80,7 @@ def error_body(message: str, kind: str, code: str) -> bytes:
 def fault_answer(code: str, detail: str = "") -> Answer:
     """Return the response for a fault of our own."""
     status, sentence = FAULTS[code]
-    message = f"{sentence} ({detail})" if detail else sentence
+    message = f"{sentence} ({detail})" if detail and code in TOLD else sentence
     kind = "invalid_request_error" if status < 500 else "proxy_error"
     body = error_body(message, kind, code)
     headers = [
@@ -77,4 +88,6 @@ def fault_answer(code: str, detail: str = "") -> Answer:
         (b"content-length", str(len(body)).encode()),
         (ERROR, code.encode()),
     ]
+    if code in CLOSING:
+        headers.append((b"connection", b"close"))
     return Answer(status, headers, body)

@@ -10,6 +10,7 @@ import asyncio
 import socket
 import struct
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -62,6 +63,10 @@ class HeadJoiner:
 
 class Cycle(RequestResponseCycle):
     """uvicorn's cycle of one request and its response."""
+
+    transport: HeadJoiner  # type: ignore[assignment]
+    # Ends the connection of a client that may still be sending.
+    hang_up: Callable[[], None]
 
     def bodyless(self) -> None:
         """Expect no body, whatever the head says: a 304 names the length of its 200 (RFC 9110 section 8.6)."""
@@ -125,7 +130,10 @@ class Cycle(RequestResponseCycle):
             raise ValueError("the body is shorter than its Content-Length")
         self.response_complete = True
         self.message_event.set()
-        if not self.keep_alive:
+        if not self.keep_alive and self.more_body:
+            self.transport.flush()
+            self.hang_up()
+        elif not self.keep_alive:
             self.transport.close()
         self.on_response()
 

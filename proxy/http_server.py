@@ -2,7 +2,8 @@
 
 Law: no `Server` and no `Date` of its own, no access log, no signal handlers, no lifespan. Its protocol tells a
 request's server-side task at once when the connection is lost, keeps the request target as it came, frames
-responses as their receiver understands them, and gives the connection up for a tunnel (see `proxy.client`).
+responses as their receiver understands them, and gives the connection up for a tunnel (see `proxy.client`). What is
+refused before it is an exchange stands in `proxy.http_input`.
 """
 
 from __future__ import annotations
@@ -15,11 +16,18 @@ from typing import Any
 from urllib.parse import unquote
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from proxy.client import BODYLESS_EXTENSION, LEAVE_EXTENSION, TARGET_EXTENSION, TUNNEL_EXTENSION
-from proxy.faults import fault_answer
+from monitor.contract.config import Limits
+from proxy.client import (
+    BODYLESS_EXTENSION,
+    LEAVE_EXTENSION,
+    LIMIT_EXTENSION,
+    TARGET_EXTENSION,
+    TUNNEL_EXTENSION,
+)
+from proxy.http_config import EdgeConfig
 from proxy.http_cycle import Cycle, HeadJoiner, OldCycle
+from proxy.http_input import InputProtocol
 from proxy.tunnel import StreamDuplex
 
 # Longer than what clients keep idle connections for, so that they close first (nginx's default).
@@ -27,23 +35,18 @@ KEEP_ALIVE_S = 75
 BACKLOG = 2048
 
 
-class FaithfulProtocol(HttpToolsProtocol):
+class FaithfulProtocol(InputProtocol):
     """uvicorn's protocol with the extensions of `proxy.client`."""
 
     _on_leave: Callable[[], None] | None = None
-    # Since when the connection has been idle, on the loop's clock, and the one timer that looks.
-    _idle_since = math.inf
+    # The one timer that looks since when the connection has been idle.
     _idle_timer: asyncio.TimerHandle | None = None
 
-    def on_headers_complete(self) -> None:
+    def _serve(self, version: str, method: str, *, handshake: bool) -> None:
         """Start serving a request, or queue it behind the one that runs (uvicorn's own, less what is not used)."""
-        if not self.url.startswith(b"/"):
-            # Absolute-form is for open proxies, which this is not: the upstream is fixed by configuration.
-            raise ValueError("the request target is no path")
         scope, running = self.scope, self.cycle
-        version = self.parser.get_http_version()
         scope["http_version"] = version
-        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["method"] = method
         scope["raw_path"], _, scope["query_string"] = self.url.partition(b"?")
         path = scope["raw_path"].decode("ascii")
         scope["path"] = unquote(path) if "%" in path else path
@@ -60,8 +63,9 @@ class FaithfulProtocol(HttpToolsProtocol):
             keep_alive=version == "1.1" and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
+        self.cycle.hang_up = self.hang_up
         waits = running is not None and not running.response_complete
-        self._extend(self.cycle, may_switch=not waits)
+        self._extend(self.cycle, may_switch=handshake and not waits)
         if waits:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
@@ -71,9 +75,8 @@ class FaithfulProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Go on with what is queued, or be idle (uvicorn's own, but for one timer a connection, not a response)."""
         self.server_state.total_requests += 1
-        if self.transport.is_closing():
+        if not self._after_response():
             return
-        self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
             return
@@ -95,9 +98,10 @@ class FaithfulProtocol(HttpToolsProtocol):
         extensions: dict[str, Any] = {
             LEAVE_EXTENSION: self._tell_leave,
             TARGET_EXTENSION: self.url,
+            LIMIT_EXTENSION: self.config.limits.body_bytes,
             BODYLESS_EXTENSION: cycle.bodyless,
         }
-        if self.parser.should_upgrade() and may_switch and self._get_upgrade() == b"websocket":
+        if may_switch:
             extensions[TUNNEL_EXTENSION] = self._take_over
         # ASGI lets a server put anything there; its types say dictionaries.
         self.scope["extensions"] = extensions
@@ -113,34 +117,27 @@ class FaithfulProtocol(HttpToolsProtocol):
         # uvicorn is to write nothing any more and has nothing to close.
         self.cycle.disconnected = True
         self.connections.discard(self)
-        return StreamDuplex(self.transport)
+        return StreamDuplex(self.transport, bytes(self._behind or b""))
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: whether an upgrade is supported is the upstream's to say."""
-
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words are not OpenAI's
-        """Refuse what is not HTTP, in OpenAI's shape; behind a response that has begun, just hang up."""
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
-            answer = fault_answer("malformed_request")
-            headers = [*answer.headers, (b"connection", b"close")]
-            rows = [b"HTTP/1.1 400 Bad Request", *(name + b": " + value for name, value in headers)]
-            self.transport.write(b"\r\n".join([*rows, b"", answer.body]))
-        self.transport.close()
+    def _leave(self) -> None:
+        if self._on_leave is not None:
+            self._on_leave()
+            self._on_leave = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever serves the running request."""
         super().connection_lost(exc)
         if self._idle_timer is not None:
             self._idle_timer.cancel()
-        if self._on_leave is not None:
-            self._on_leave()
-            self._on_leave = None
+        self._leave()
 
 
 class QuietServer(uvicorn.Server):
     """A uvicorn server that leaves signals to its owner and says when it stops accepting."""
 
-    def __init__(self, config: uvicorn.Config, on_drain: Callable[[], None] = lambda: None) -> None:
+    config: EdgeConfig
+
+    def __init__(self, config: EdgeConfig, on_drain: Callable[[], None] = lambda: None) -> None:
         super().__init__(config)
         self._on_drain = on_drain
 
@@ -162,10 +159,19 @@ class QuietServer(uvicorn.Server):
         self.should_exit = True
 
 
-def make_server(app: Any, drain_s: float, on_drain: Callable[[], None] = lambda: None) -> QuietServer:
+def make_server(
+    app: Any,
+    drain_s: float,
+    on_drain: Callable[[], None] = lambda: None,
+    *,
+    limits: Limits | None = None,
+    on_refused: Callable[[str], None] = lambda _: None,
+) -> QuietServer:
     """Make a server for an ASGI application; serve it with `await server.serve(sockets=[...])`."""
-    config = uvicorn.Config(
+    config = EdgeConfig(
         app,
+        limits=limits or Limits(),
+        on_refused=on_refused,
         http=FaithfulProtocol,
         ws="none",
         loop="none",

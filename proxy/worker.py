@@ -87,7 +87,13 @@ class Worker:
         self.transports = open_transports(config)
         self.forwarder = Forwarder(self._site(router, config))
         self.app = ProxyApp(self.forwarder, self._surroundings())
-        self.server = make_server(self.app, config.proxy.drain_s, self.drain)
+        self.server = make_server(
+            self.app,
+            config.proxy.drain_s,
+            self.drain,
+            limits=config.proxy.limits,
+            on_refused=lambda code: self.board.add(f"fault.{code}"),
+        )
         self.server.config.load()
         self.server.config.ssl = for_clients(config.proxy.tls)
         self._retiring: set[asyncio.Task[None]] = set()
@@ -111,6 +117,7 @@ class Worker:
         self.verdicts.reconfigure(arms(router), stale_after(config), time.time())
         self.forwarder.site = self._site(router, config)
         self.app.reconfigure(self._surroundings())
+        self.server.config.limits = config.proxy.limits
         self.server.config.timeout_graceful_shutdown = math.ceil(config.proxy.drain_s)
         self._retire([gone for gone in before.values() if gone not in self.transports.values()])
 

@@ -77,6 +77,18 @@ class Tls(_Section, frozen=True, kw_only=True):
     key: str = ""
 
 
+class Limits(_Section, frozen=True, kw_only=True):
+    """What a request may measure; beyond it clients are told 413, 414 or 431."""
+
+    # Bytes of the body, as sent. Bodies stream through, so this bounds time and disk behind us, not our memory.
+    body_bytes: int = 1024 * 1024 * 1024
+    # Bytes of the request line and all headers.
+    head_bytes: int = 64 * 1024
+    header_count: int = 200
+    # Bytes of path and query.
+    target_bytes: int = 16 * 1024
+
+
 class Proxy(_Section, frozen=True, kw_only=True):
     """The process that clients talk to."""
 
@@ -88,6 +100,7 @@ class Proxy(_Section, frozen=True, kw_only=True):
     # The client that talks to the upstream; `http1` is ours and the fastest.
     transport: Literal["http1", "aiohttp", "httpx"] = "http1"
     timeouts: Timeouts = Timeouts()
+    limits: Limits = Limits()
     tls: Tls = Tls()
     # How long running responses may finish after SIGTERM, in seconds.
     drain_s: float = 30.0

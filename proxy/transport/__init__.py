@@ -1,9 +1,9 @@
 """The seam to the upstream: one request out, one reply in, both in raw bytes.
 
 `Transport.open` returns as soon as the reply's head is there. `Reply.read` returns what the upstream has sent since
-the last call (at least a byte), and empty bytes at a proper end. Whatever goes wrong is an `UpstreamFault`; a
-cancelled `open` and an early `close` end the upstream connection at once. No decoding, no redirects, no cookies, no
-headers added but `Host` and the framing.
+the last call (at least a byte), and empty bytes at a proper end. Whatever goes wrong is an `UpstreamFault`; a body
+that ends in one ends the exchange in that. A cancelled `open` and an early `close` end the upstream connection at once.
+No decoding, no redirects, no cookies, no headers added but `Host` and the framing.
 """
 
 from __future__ import annotations

@@ -189,5 +189,8 @@ _FAULT_OF: tuple[tuple[type[BaseException], str], ...] = (
 
 
 def _translate(error: BaseException) -> UpstreamFault:
+    if isinstance(error.__cause__, UpstreamFault):
+        # The request's body ended in it.
+        return error.__cause__
     code = next((code for kind, code in _FAULT_OF if isinstance(error, kind)), "upstream_reset")
     return UpstreamFault(code, type(error).__name__)

@@ -170,6 +170,8 @@ class Connection(Answer, asyncio.Protocol):
         self._uploading = False
 
     def _uploaded(self, upload: asyncio.Task[None]) -> None:
-        if not upload.cancelled() and upload.exception() is not None:
+        error = None if upload.cancelled() else upload.exception()
+        if error is not None:
             self._keep = False
+            self._fault = self._fault or (error if isinstance(error, UpstreamFault) else None)
             self._fail("upstream_reset")

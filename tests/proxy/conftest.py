@@ -51,7 +51,12 @@ class Stand:
             )
         )
         view = Surroundings(config, "0", directory / "proxy", self.verdicts, lambda: True, time.time)
-        self.server = make_server(ProxyApp(self.forwarder, view), config.proxy.drain_s)
+        self.server = make_server(
+            ProxyApp(self.forwarder, view),
+            config.proxy.drain_s,
+            limits=config.proxy.limits,
+            on_refused=lambda code: self.board.add(f"fault.{code}"),
+        )
         self.port = 0
         self.bus = MemoryBus()
 

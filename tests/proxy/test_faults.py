@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from proxy.faults import FAULTS, fault_answer
+from proxy.faults import CLOSING, FAULTS, TOLD, fault_answer
 
 
 @pytest.mark.parametrize("code", FAULTS)
@@ -16,8 +16,9 @@ def test_every_fault_has_openais_shape_and_our_mark(code: str) -> None:
     answer = fault_answer(code, "detail")
     error = json.loads(answer.body)["error"]
     assert (error["code"], error["param"]) == (code, None)
-    assert error["message"].endswith("(detail)")
+    assert error["message"].endswith("(detail)") is (code in TOLD)
     assert 400 <= answer.status < 600
     headers = dict(answer.headers)
+    assert (headers.get(b"connection") == b"close") is (code in CLOSING)
     assert headers[b"content-length"] == str(len(answer.body)).encode()
     assert re.fullmatch(rb"[a-z][a-z_]*", headers[b"drift-error"])

@@ -1,0 +1,21 @@
+"""uvicorn's configuration, with what our protocol needs beside it. A running server may be given other limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+
+from monitor.contract.config import Limits
+
+
+class EdgeConfig(uvicorn.Config):
+    """What connections look at. `on_refused` hears the code of what is refused before it is an exchange."""
+
+    def __init__(
+        self, app: Any, *, limits: Limits, on_refused: Callable[[str], None], **options: Any
+    ) -> None:
+        super().__init__(app, **options)
+        self.limits = limits
+        self.on_refused = on_refused
