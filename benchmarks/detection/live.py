@@ -27,7 +27,8 @@ from monitor.verdict.judge import fewest, judge, window_starts
 
 # Exchanges of a baseline: the default of the configuration.
 SIZE = BaselineConfig().size
-_CHUNK_MINUTES = 4000
+# Minutes summed at once: few at first, because a stream is left at its alarm.
+_FIRST_CHUNK, _LARGEST_CHUNK = 60, 2000
 
 
 class Alarm(NamedTuple):
@@ -67,13 +68,15 @@ class Sight:
         """Yield (epoch minute, exchanges up to its end, bucket) for every minute that holds an exchange."""
         minute = (stream.times // MINUTE).astype(np.int64)
         starts = np.flatnonzero(np.diff(minute, prepend=minute[:1] - 1))
-        for first in range(0, len(starts), _CHUNK_MINUTES):
-            mine = starts[first : first + _CHUNK_MINUTES]
-            end = starts[first + _CHUNK_MINUTES] if first + _CHUNK_MINUTES < len(starts) else len(stream.rows)
+        first, size = 0, _FIRST_CHUNK
+        while first < len(starts):
+            mine = starts[first : first + size]
+            end = starts[first + size] if first + size < len(starts) else len(stream.rows)
             sums = np.add.reduceat(self.vectors(stream.rows[mine[0] : end]), mine - mine[0], axis=0)
             ends = np.append(mine[1:], end)
             for m, done, vector in zip(minute[mine].tolist(), ends.tolist(), sums, strict=True):
                 yield m, done, Bucket(self.baseline.id, self.baseline.shape, vector)
+            first, size = first + size, min(2 * size, _LARGEST_CHUNK)
 
 
 def learn(pool: Pool, history: Stream, identity: str) -> Baseline:

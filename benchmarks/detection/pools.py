@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
 from monitor.contract import Exchange
-from monitor.evidence.twosample import join
 from monitor.offline.scoring import score_all
 from monitor.scorer.local import LocalScorer
 from monitor.scorer.open import SHIPPED
@@ -59,6 +58,7 @@ class Data:
         self._scen = _module(folder / "scen.py")
         self._cache = cache
         self._scorer = LocalScorer(SHIPPED)
+        self._pools: dict[tuple[str, ...], Pool] = {}
         self.identity = self._scorer.identity
         lines = (folder / "scenarios.jsonl").read_text(encoding="utf-8").splitlines()
         self.scenarios: list[Row] = [json.loads(line) for line in lines]
@@ -93,12 +93,14 @@ class Data:
         return scored
 
     def pool(self, rows: Sequence[Row], label: str | None = None) -> Pool:
-        """Score rows; topics are the values of the field `label`, or clusters of the prompts."""
-        scored = self.scored(exchanges_of(rows, "p"))
-        if label is None:
-            return as_pool(scored)
-        names = [str(row.get(label)) for row in rows if isinstance(row.get("prompt"), str)]
-        return as_pool(scored, np.unique(names, return_inverse=True)[1])
+        """Score rows; topics are the values of the field `label`, or clusters of the prompts. Made once."""
+        key = (str(label), *(row["id"] for row in rows))
+        if key not in self._pools:
+            scored = self.scored(exchanges_of(rows, "p"))
+            names = [str(row.get(label or "")) for row in rows if isinstance(row.get("prompt"), str)]
+            topic = np.unique(names, return_inverse=True)[1].astype(np.intp) if label else None
+            self._pools[key] = as_pool(scored, topic)
+        return self._pools[key]
 
 
 def as_pool(scored: Scored, topic: Rows | None = None) -> Pool:
@@ -106,12 +108,6 @@ def as_pool(scored: Scored, topic: Rows | None = None) -> Pool:
     if topic is None:
         topic = KMeans(TOPICS, n_init=1, random_state=0).fit_predict(scored.prompt).astype(np.intp)
     return Pool(scored, extract(scored), topic)
-
-
-def both(first: Pool, second: Pool) -> Pool:
-    """Return one pool of two, the second's topics counted on from the first's."""
-    topic = np.concatenate([first.topic, second.topic + first.topic.max() + 1])
-    return as_pool(join(first.scored, second.scored), topic)
 
 
 def exchanges_of(rows: Sequence[Row], prefix: str) -> list[Exchange]:

@@ -1,0 +1,196 @@
+"""Delays: from the exchange with which a change begins to the alarm, and what the verdict then says of it.
+
+Law: every run has its own stream, and each world its own baselines; the change begins at a random minute of the first
+half day. A run without an alarm within three days of the change counts as the horizon. An alarm before the change is a
+false one: it is counted, and the evidence starts anew with the change. The verdict is taken in the minute of the
+alarm and again an hour later.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.detection.figures import Delays, table
+from benchmarks.detection.live import Alarm, Sight, alarms, learn, verdict_at
+from benchmarks.detection.pools import Data
+from benchmarks.detection.streams import (
+    DAY,
+    MINUTE,
+    Random,
+    Rows,
+    Span,
+    Stream,
+    abrupt,
+    changed,
+    iid,
+    ramp,
+)
+from benchmarks.detection.worlds import Change, World, worlds
+from monitor.contract import Cause, Verdict
+
+RATE = 10.0
+HORIZON_DAYS = 3.0
+HORIZON = RATE * HORIZON_DAYS * 24 * 60
+_LATER_MINUTES = 60
+# Exchanges by which the power is told.
+_BY = (100, 500, 2000, 10_000)
+_NEVER = float("inf")
+
+
+class Said(NamedTuple):
+    """What a verdict said."""
+
+    tier: str
+    direction: str
+    cause: str
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> Said:
+        """Take it from a verdict."""
+        return cls(verdict.tier.value, verdict.direction.value, verdict.cause.value)
+
+
+class Run(NamedTuple):
+    """One run: the delay in exchanges, whether there was an alarm before, and what was said at once and later."""
+
+    delay: float
+    early: bool
+    at_once: Said | None
+    later: Said | None
+
+
+class Cell(NamedTuple):
+    """A change and its runs."""
+
+    world: str
+    change: Change
+    runs: tuple[Run, ...]
+
+    @property
+    def delays(self) -> Delays:
+        """The delays of all runs."""
+        return Delays.of((run.delay for run in self.runs), HORIZON)
+
+
+def measure(
+    data: Data, *, baselines: int, runs: int, only: str = "", tick: Callable[[], None]
+) -> Iterator[Cell]:
+    """Yield every cell of every world whose name holds `only`; `runs` on each of so many baselines."""
+    for name, build in worlds().items():
+        if only not in name:
+            continue
+        found: dict[str, list[Run]] = {}
+        changes: dict[str, Change] = {}
+        for seed in range(baselines):
+            rng = np.random.default_rng([2, seed])
+            world = build(data, rng, seed)
+            sight = Sight(learn(world.pool, _history(world), data.identity), world.pool)
+            for change in world.changes:
+                changes[change.title] = change
+                mine = found.setdefault(change.title, [])
+                mine += [one_run(sight, world, change, rng) for _ in range(runs)]
+            tick()
+        for title, change in changes.items():
+            yield Cell(name, change._replace(rows=change.rows[:0]), tuple(found[title]))
+
+
+def _history(world: World) -> Stream:
+    """Return the baseline's exchanges, at the rate of the stream, up to its beginning."""
+    size = len(world.history)
+    times = 5 * DAY - np.arange(size, 0, -1, dtype=np.float64) * MINUTE / RATE
+    return Stream(times, world.history)
+
+
+def one_run(sight: Sight, world: World, change: Change, rng: Random) -> Run:
+    """Run a stream until an hour after its alarm, or to the horizon."""
+    onset = 5 * DAY + float(rng.integers(60, 12 * 60)) * MINUTE
+    stream = _drawn(world.before, change, onset, rng)
+    found = _until_later(sight, stream, 0.0)
+    early = bool(found) and found[0].minute * MINUTE < onset
+    if early:
+        found = _until_later(sight, stream, onset)
+    if not found:
+        return Run(_NEVER, early, None, None)
+    first, last = found
+    verdict = verdict_at(sight, stream, first)
+    settled = verdict_at(sight, stream, last, verdict)
+    delay = first.exchange - int(np.searchsorted(stream.times, onset))
+    return Run(float(delay), early, Said.of(verdict), Said.of(settled))
+
+
+def _drawn(before: Rows, change: Change, onset: float, rng: Random) -> Stream:
+    days = (onset - 5 * DAY) / DAY + HORIZON_DAYS
+    drawn = iid(rng, before, Span(RATE, 5 * DAY, days))
+    stream = drawn._replace(rows=before[drawn.rows])
+    share = (ramp if change.gradual else abrupt)(onset, change.share)
+    return changed(stream, rng, change.rows, share)
+
+
+def _until_later(sight: Sight, stream: Stream, since: float) -> list[Alarm]:
+    """Return the alarm, and what stood an hour later (or when it fell, whichever came first)."""
+    found: list[Alarm] = []
+    for alarm in alarms(sight, stream, again=False, since=since):
+        if found and alarm.minute > found[0].minute + _LATER_MINUTES:
+            break
+        if alarm.minute * MINUTE >= since:
+            found.append(alarm)
+    return [found[0], found[-1]] if found else []
+
+
+def write_delays(cells: list[Cell]) -> str:
+    """Return the table of delays."""
+    head = ("change", "median", "90 %", "mean", *(f"by {n:,}" for n in _BY), "missed", "false before")
+    rows = [
+        (
+            cell.change.title,
+            cell.delays.write(0.5),
+            cell.delays.write(0.9),
+            f"{cell.delays.mean:,.0f}",
+            *(f"{cell.delays.power(n):.0%}" for n in _BY),
+            f"{cell.delays.missed} of {len(cell.runs)}",
+            sum(run.early for run in cell.runs),
+        )
+        for cell in cells
+        if cell.change.cause is not Cause.NONE
+    ]
+    return table(head, rows)
+
+
+def write_words(cells: list[Cell]) -> str:
+    """Return the table of what verdicts said of each change, at the alarm and an hour later."""
+    head = (
+        "change",
+        "truth",
+        "found",
+        "cause",
+        "an hour later",
+        "direction",
+        "an hour later",
+        "tier, an hour later",
+    )
+    rows = []
+    for cell in cells:
+        said = [(run.at_once, run.later) for run in cell.runs if run.at_once and run.later]
+        if not said:
+            continue
+        truth = cell.change
+        rows.append(
+            (
+                truth.title,
+                f"{truth.cause.value}, {truth.direction.value if truth.direction else 'not known'}",
+                len(said),
+                *(_most([s[i].cause for s in said]) for i in (0, 1)),
+                *(_most([s[i].direction for s in said]) for i in (0, 1)),
+                _most([s[1].tier for s in said]),
+            )
+        )
+    return table(head, rows)
+
+
+def _most(words: list[str]) -> str:
+    counts = Counter(words).most_common()
+    return ", ".join(f"{word} {n / len(words):.0%}" for word, n in counts)
