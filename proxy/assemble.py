@@ -37,7 +37,7 @@ class Assembler(NamedTuple):
         endpoint = ENDPOINTS[capture.endpoint]
         asked, request_error = _read_request(endpoint, capture, self.max_decoded)
         answered = _read_answer(endpoint, capture, self.max_decoded)
-        redact = self.redact
+        redact = self.redact.for_texts(_texts(asked, answered))
         return Exchange(
             id=capture.id,
             time=capture.time,
@@ -59,8 +59,8 @@ class Assembler(NamedTuple):
             system_id=asked.system_id,
             prompt_tokens=answered.prompt_tokens,
             response_tokens=answered.response_tokens,
-            latency_s=round(capture.ended - capture.began, 6),
-            ttft_s=None if capture.first_byte is None else round(capture.first_byte - capture.began, 6),
+            latency_s=capture.ended - capture.began,
+            ttft_s=None if capture.first_byte is None else capture.first_byte - capture.began,
             stream=asked.stream,
             user=self.user_hash(asked.user) if asked.user else capture.user or None,
             error=capture.end or (redact(answered.error) if answered.error else request_error),
@@ -71,6 +71,17 @@ class Assembler(NamedTuple):
         return user_hash(value.encode("utf-8", "replace"), self.salt)
 
 
+def _texts(asked: Asked, answered: Answered) -> list[str]:
+    """Return every text of an exchange that is written down."""
+    texts = [asked.prompt, asked.model, answered.model, *answered.tool_calls]
+    texts += [
+        text
+        for text in (answered.response, answered.finish_reason, answered.reasoning, answered.error)
+        if text
+    ]
+    return texts
+
+
 def user_hash(value: bytes, salt: bytes) -> str:
     """Return 12 hexadecimal digits for whatever identifies a user (BLAKE2b, keyed with the salt)."""
     return hashlib.blake2b(value, digest_size=6, key=salt).hexdigest()
@@ -78,7 +89,7 @@ def user_hash(value: bytes, salt: bytes) -> str:
 
 def _read_request(endpoint: Endpoint, capture: Capture, limit: int) -> tuple[Asked, str | None]:
     try:
-        body = decode_body(_joined(capture.request), capture.request_coding, limit)
+        body = _body(capture.request, capture.request_coding, limit)
         return _leniently(endpoint.read_request, body), None
     except CodingError as error:
         return Asked(), str(error)
@@ -90,12 +101,12 @@ def _read_answer(endpoint: Endpoint, capture: Capture, limit: int) -> Answered:
     if not capture.status:
         return Answered(complete=False)
     try:
-        body = decode_body(_joined(capture.response), capture.content_coding, limit)
+        body = _body(capture.response, capture.content_coding, limit)
     except CodingError as error:
         return Answered(complete=False, error=str(error))
     if capture.status >= 400:
         return Answered(error=_error_of(body) or f"http_{capture.status}")
-    if b"event-stream" in capture.content_type or looks_like_events(body):
+    if body[:1] != b"{" and (b"event-stream" in capture.content_type or looks_like_events(body)):
         return _read_stream(endpoint, body, cut_short=bool(capture.end))
     try:
         return _leniently(endpoint.read_answer, body)
@@ -139,8 +150,9 @@ def _valid_utf8(data: bytes) -> bytes:
     return data.decode("utf-8", "replace").encode()
 
 
-def _joined(chunks: list[bytes]) -> bytes:
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+def _body(chunks: list[bytes], coding: bytes, limit: int) -> bytes:
+    joined = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    return decode_body(joined, coding, limit) if coding else joined
 
 
 class _Failed(msgspec.Struct):

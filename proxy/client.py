@@ -25,8 +25,6 @@ Send = Callable[[Message], Awaitable[None]]
 LEAVE_EXTENSION = "driftgate.leave"
 # The request target as it stood in the request line, which ASGI splits and loses a bare `?` of.
 TARGET_EXTENSION = "driftgate.target"
-# To be called after the head of a response that has no body whatever its Content-Length says.
-BODYLESS_EXTENSION = "driftgate.bodyless"
 # Only with a request that asks for WebSocket: writes the 101's head and gives the connection up.
 TUNNEL_EXTENSION = "driftgate.tunnel"
 # How many bytes the request's body may have.
@@ -47,7 +45,6 @@ class Client:
 
     __slots__ = (
         "_announced",
-        "_bodyless",
         "_limit",
         "_receive",
         "_send",
@@ -81,7 +78,6 @@ class Client:
         self._take_over: Callable[[list[tuple[bytes, bytes]]], Duplex] | None = extensions.get(
             TUNNEL_EXTENSION
         )
-        self._bodyless: Callable[[], None] | None = extensions.get(BODYLESS_EXTENSION)
         tell_leave = extensions.get(LEAVE_EXTENSION)
         self._watched = tell_leave is not None
         if tell_leave is not None:
@@ -134,8 +130,6 @@ class Client:
         """Send the response's head."""
         self.phase = 1
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        if status == 304 and self._bodyless is not None:
-            self._bodyless()
 
     @property
     def wants_tunnel(self) -> bool:

@@ -68,10 +68,6 @@ class Cycle(RequestResponseCycle):
     # Ends the connection of a client that may still be sending.
     hang_up: Callable[[], None]
 
-    def bodyless(self) -> None:
-        """Expect no body, whatever the head says: a 304 names the length of its 200 (RFC 9110 section 8.6)."""
-        self.expected_content_length = 0
-
     async def send(self, message: Any) -> None:
         """Send a message; returns when the client's buffer has room again."""
         if self.flow.write_paused and not self.disconnected:
@@ -96,6 +92,9 @@ class Cycle(RequestResponseCycle):
             elif name == b"connection":
                 closes = b"close" in value.lower()
             rows += (name, b": ", value, b"\r\n")
+        if status == 304:
+            # It names the length of its 200 and has no body all the same (RFC 9110 section 8.6).
+            self.expected_content_length = 0
         if closes:
             self.keep_alive = False
         elif not self.keep_alive:

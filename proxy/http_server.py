@@ -19,7 +19,6 @@ import uvicorn
 
 from monitor.contract.config import Limits
 from proxy.client import (
-    BODYLESS_EXTENSION,
     LEAVE_EXTENSION,
     LIMIT_EXTENSION,
     TARGET_EXTENSION,
@@ -65,7 +64,7 @@ class FaithfulProtocol(InputProtocol):
         )
         self.cycle.hang_up = self.hang_up
         waits = running is not None and not running.response_complete
-        self._extend(self.cycle, may_switch=handshake and not waits)
+        self._extend(may_switch=handshake and not waits)
         if waits:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
@@ -94,12 +93,11 @@ class FaithfulProtocol(InputProtocol):
         else:
             self.transport.close()
 
-    def _extend(self, cycle: Cycle, *, may_switch: bool) -> None:
+    def _extend(self, *, may_switch: bool) -> None:
         extensions: dict[str, Any] = {
             LEAVE_EXTENSION: self._tell_leave,
             TARGET_EXTENSION: self.url,
             LIMIT_EXTENSION: self.config.limits.body_bytes,
-            BODYLESS_EXTENSION: cycle.bodyless,
         }
         if may_switch:
             extensions[TUNNEL_EXTENSION] = self._take_over

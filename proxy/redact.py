@@ -36,15 +36,18 @@ _KEY = re.compile(
     r"|\beyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]*"  # JSON web token
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?"
 )
-# A character that is rare in prose, and what begins a key where that character stands; "" has no such character.
-_KEY_MARKS = (
-    ("-", ("sk-", "pk-", "rk-", "xox", "glpat-", "PRIVATE KEY-")),
-    ("_", ("sk_", "pk_", "rk_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "hf_")),
-    ("J", ("eyJ",)),
-    ("A", ("AKIA", "ASIA", "AIza")),
-    ("B", ("Bearer", "Basic")),
-    ("", ("bearer", "basic")),
+# A character that is rare in prose, and how a key looks around it. Each pattern begins with that very character, so
+# that the search for it runs at the speed of memory; what stands before it is looked at only where it was found.
+_KEY_SIGNS = tuple(
+    (sign, re.compile(pattern).search)
+    for sign, pattern in (
+        ("-", r"-(?:(?<=[spr]k-)|(?<=xox[abeprs]-)|(?<=glpat-)|(?<=PRIVATE KEY-))"),
+        ("_", r"_(?:(?<=[spr]k_)|(?<=gh[pousr]_)|(?<=github_)|(?<=hf_))"),
+        ("J", r"J(?<=eyJ)"),
+        ("A", r"A(?:KIA|SIA|Iza)"),
+    )
 )
+_BEARER, _BASIC = re.compile(r"earer\s").search, re.compile(r"asic\s").search
 
 
 def luhn(digits: str) -> bool:
@@ -62,12 +65,10 @@ def _card_or_not(found: re.Match[str]) -> str:
 
 
 def _may_hold_key(text: str) -> bool:
-    for sign, marks in _KEY_MARKS:
-        if sign in text:
-            for mark in marks:
-                if mark in text:
-                    return True
-    return False
+    for sign, search in _KEY_SIGNS:
+        if sign in text and search(text):
+            return True
+    return _BEARER(text) is not None or _BASIC(text) is not None
 
 
 def _may_hold_email(text: str) -> bool:
@@ -104,6 +105,16 @@ class Redactor:
         self._gated = [(gate, rules) for gate, rules in gated if rules]
         self._own = [_own(name, pattern) for name, pattern in patterns.items()]
 
+    def for_texts(self, texts: Sequence[str]) -> Rule:
+        """Return what redacts these texts: nothing to do, when all of them together show no sign of a match.
+
+        Asking once for an exchange costs a third of asking for each of its texts.
+        """
+        together = "\n".join(texts)
+        if self._own or len(together) > PIECE or any(possible(together) for possible, _ in self._gated):
+            return self
+        return _unchanged
+
     def __call__(self, text: str) -> str:
         """Return the text with every match replaced."""
         if len(text) > PIECE:
@@ -118,6 +129,10 @@ class Redactor:
         for rule in self._own:
             text = rule(text)
         return text
+
+
+def _unchanged(text: str) -> str:
+    return text
 
 
 def _own(name: str, pattern: str) -> Rule:

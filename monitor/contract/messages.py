@@ -7,6 +7,7 @@ Shapes follow the OpenAI chat completions and responses references: content is a
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 # Tuples: what a client sends in these places need not be hashable.
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _SYSTEM_ROLES = ("system", "developer")
+_REMEMBERED_CHARS = 8192
 
 
 class Conversation(NamedTuple):
@@ -47,7 +49,15 @@ def _part_text(part: Any) -> str:
 
 def short_hash(text: str) -> str:
     """Return 12 hexadecimal digits that identify a text without revealing it (BLAKE2b)."""
+    return _remembered_hash(text) if len(text) <= _REMEMBERED_CHARS else _hash(text)
+
+
+def _hash(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
+
+
+# The same few system prompts come again and again.
+_remembered_hash = functools.lru_cache(maxsize=64)(_hash)
 
 
 def read_conversation(messages: Sequence[Any], instructions: str = "") -> Conversation:
@@ -56,13 +66,14 @@ def read_conversation(messages: Sequence[Any], instructions: str = "") -> Conver
     for message in messages:
         if not isinstance(message, dict):
             continue
-        text = content_text(message.get("content"))
+        content = message.get("content")
+        text = content if isinstance(content, str) else content_text(content)
         chars += len(text)
         role = message.get("role", "user")
         if role in _SYSTEM_ROLES:
             system.append(text)
         else:
             turns += 1
-            if role == "user" and text:
+            if text and role == "user":
                 prompt = text
     return Conversation(prompt, max(0, turns - 1), chars, short_hash("\n".join(system)) if system else "")
