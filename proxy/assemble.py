@@ -74,11 +74,9 @@ class Assembler(NamedTuple):
 def _texts(asked: Asked, answered: Answered) -> list[str]:
     """Return every text of an exchange that is written down."""
     texts = [asked.prompt, asked.model, answered.model, *answered.tool_calls]
-    texts += [
-        text
-        for text in (answered.response, answered.finish_reason, answered.reasoning, answered.error)
-        if text
-    ]
+    for text in (answered.response, answered.finish_reason, answered.reasoning, answered.error):
+        if text:
+            texts.append(text)  # noqa: PERF401 - a comprehension costs a call, and this runs for every exchange
     return texts
 
 

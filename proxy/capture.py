@@ -11,6 +11,8 @@ import itertools
 import random
 from collections.abc import Callable
 
+import msgspec
+
 # What a kept chunk costs beside its bytes: the object's header and its place in a list.
 CHUNK_OVERHEAD = 64
 # What a capture costs without any chunk: 570 bytes by tracemalloc, and some for what it becomes.
@@ -49,36 +51,46 @@ class ExchangeIds:
         return f"{int(now * 1000):012x}{self._process}{next(self._counter) & 0xFFFFFF:06x}"
 
 
-class Capture:
-    """One exchange in raw form."""
+class Capture(msgspec.Struct, gc=False):
+    """One exchange in raw form.
 
-    __slots__ = (
-        "arm", "began", "budget", "content_coding", "content_type", "drop", "end", "ended", "endpoint", "first_byte",
-        "held", "id", "limit", "request", "request_bytes", "request_coding", "response", "response_bytes", "route",
-        "status", "time", "user", "variant",
-    )  # fmt: skip
+    The garbage collector need not know it: it refers to nothing that could refer to it.
+    """
 
-    def __init__(self, exchange_id: str, time: float, began: float, budget: Budget, limit: int) -> None:
-        self.id = exchange_id
-        # Epoch second of the request's arrival, and the same moment on the monotonic clock.
-        self.time = time
-        self.began = began
-        self.budget = budget
-        self.limit = limit
+    id: str
+    # Epoch second of the request's arrival, and the same moment on the monotonic clock.
+    time: float
+    began: float
+    budget: Budget
+    limit: int
+    endpoint: str = ""
+    request_coding: bytes = b""
+    user: str = ""
+    # Bytes of the budget that this capture holds.
+    held: int = 0
+    drop: str = ""
+    request: list[bytes] = []
+    response: list[bytes] = []
+    request_bytes: int = 0
+    response_bytes: int = 0
+    status: int = 0
+    first_byte: float | None = None
+    ended: float = 0.0
+    # Why the exchange ended early: `client_left` or a fault's code; empty when it came to its end.
+    end: str = ""
+    route: str = ""
+    arm: str = ""
+    variant: str = ""
+    content_coding: bytes = b""
+    content_type: bytes = b""
+
+    def __post_init__(self) -> None:
+        """Take what a capture costs from the budget."""
+        budget = self.budget
         self.held = CAPTURE_OVERHEAD
         budget.taken += CAPTURE_OVERHEAD
-        self.drop = "" if budget.used <= budget.limit else "queue_full"
-        self.request: list[bytes] = []
-        self.response: list[bytes] = []
-        self.request_bytes = 0
-        self.response_bytes = 0
-        self.status = 0
-        self.first_byte: float | None = None
-        self.ended = began
-        # Why the exchange ended early: `client_left` or a fault's code; empty when it came to its end.
-        self.end = ""
-        self.endpoint = self.route = self.arm = self.variant = self.user = ""
-        self.request_coding = self.content_coding = self.content_type = b""
+        if budget.taken - budget.freed > budget.limit:
+            self.drop = "queue_full"
 
     def keep_request(self, chunk: bytes) -> None:
         """Keep a part of the request's body."""

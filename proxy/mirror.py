@@ -61,7 +61,7 @@ class Mirror:
     def __init__(self, config: MirrorConfig, board: Scoreboard, salt: bytes, clock: Clock) -> None:
         self._config = config
         self._slots = board.slots
-        self._salt = salt
+        self._users = Users(salt)
         self._ids = ExchangeIds()
         self._share = int(config.sample * 2**64)
         self.clock = clock
@@ -85,12 +85,11 @@ class Mirror:
         if reason:
             self._slots[_DROPPED[reason]] += 1
             return None
-        capture = Capture(exchange_id, now, self.clock.monotonic(), self.budget, self._config.max_body_bytes)
-        capture.endpoint = endpoint
-        capture.request_coding = facts.coding
-        if facts.credential:
-            capture.user = user_hash(facts.credential, self._salt)
-        return capture
+        user = self._users.of(facts.credential) if facts.credential else ""
+        limit = self._config.max_body_bytes
+        return Capture(
+            exchange_id, now, self.clock.monotonic(), self.budget, limit, endpoint, facts.coding, user
+        )
 
     def _reason_against(self, exchange_id: str, endpoint: str, facts: RequestFacts) -> str:
         if not self._config.enabled:
@@ -110,6 +109,27 @@ class Mirror:
                 capture.let_go(capture.drop)
         else:
             self.queue.append(capture)
+
+
+class Users:
+    """The hashes of the latest users, so that each is made once.
+
+    A credential is never kept: what is looked up is Python's own keyed hash of it (SipHash, PEP 456).
+    """
+
+    def __init__(self, salt: bytes, room: int = 4096) -> None:
+        self._salt = salt
+        self._room = room
+        self._known: dict[int, str] = {}
+
+    def of(self, credential: bytes) -> str:
+        """Return the hash of the user whom a credential names."""
+        found = self._known.get(hash(credential))
+        if found is None:
+            if len(self._known) >= self._room:
+                self._known.clear()
+            found = self._known[hash(credential)] = user_hash(credential, self._salt)
+        return found
 
 
 def sampled(exchange_id: str, share: int) -> bool:

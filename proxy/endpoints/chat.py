@@ -85,7 +85,7 @@ def read_answer(body: bytes) -> Answered:
     """Read a whole answer. Raises what is `UNREADABLE`."""
     answer = _answer.decode(body)
     prompt_tokens, response_tokens = tokens(answer.usage)
-    choice = next((c for c in answer.choices or () if c.index in (0, None)), None)
+    choice = _judged(answer.choices)
     message = choice.message if choice else None
     if choice is None or message is None:
         return Answered(
@@ -105,11 +105,20 @@ def read_answer(body: bytes) -> Answered:
     )
 
 
+def _judged(choices: list[_Choice] | None) -> _Choice | None:
+    for choice in choices or ():
+        if choice.index in (0, None):
+            return choice
+    return None
+
+
 def _reasoning(message: _Message) -> str:
     return text_of(message.reasoning_content) or text_of(message.reasoning)
 
 
 def _calls(message: _Message) -> tuple[str, ...]:
+    if message.tool_calls is None and message.function_call is None:
+        return ()
     calls = [call.function for call in message.tool_calls or () if call.function]
     if message.function_call:
         calls.append(message.function_call)

@@ -81,12 +81,12 @@ def tokens(usage: Any) -> tuple[int | None, int | None]:
     return _count(usage, "prompt_tokens", "input_tokens"), _count(usage, "completion_tokens", "output_tokens")
 
 
-def _count(usage: dict[str, Any], *names: str) -> int | None:
-    for name in names:
-        number = usage.get(name)
-        if isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= LARGEST:
-            return number
-    return None
+def _count(usage: dict[str, Any], name: str, other: str) -> int | None:
+    number = usage.get(name)
+    if type(number) is not int:
+        number = usage.get(other)
+    # A decoder's own types: a bool is not a count.
+    return number if type(number) is int and 0 <= number <= LARGEST else None
 
 
 def error_code(error: Any) -> str | None:
