@@ -32,6 +32,8 @@ log = structlog.get_logger(__name__)
 
 SWITCHING = 101
 _EVENTS = b"text/event-stream"
+# W3C Server Timing: milliseconds up to this head. The upstream's own entries pass before ours.
+SERVER_TIMING = b"server-timing"
 _RECEIVED, _ENDED = INDEX["received"], INDEX["ended"]
 _ADDED, _ADDED_SUM = INDEX[ADDED.slots[0]], INDEX[ADDED.slots[-1]]
 # Within a route's row.
@@ -49,6 +51,8 @@ class Site(NamedTuple):
     board: Scoreboard
     verdicts: VerdictBoard
     headers_on: bool
+    # Whether `Server-Timing` is among the headers.
+    timing: bool = False
 
 
 class Forwarder:
@@ -174,11 +178,17 @@ class _Forwarding:
     def _own_headers(self) -> list[tuple[bytes, bytes]]:
         if not self.site.headers_on:
             return []
-        exchange = (EXCHANGE, b'"' + self.id.encode() + b'"')
+        own = [(EXCHANGE, b'"' + self.id.encode() + b'"')]
         choice = self.request.choice
-        if choice is None:
-            return [exchange]
-        return [(STATUS, self.site.verdicts.line((choice.route, choice.arm))), exchange]
+        if choice is not None:
+            own.insert(0, (STATUS, self.site.verdicts.line((choice.route, choice.arm))))
+        if self.site.timing and self.answered:
+            own.append((SERVER_TIMING, self._timing()))
+        return own
+
+    def _timing(self) -> bytes:
+        proxy = self.added + self.site.mirror.clock.monotonic() - self.answered
+        return b"proxy;dur=%.3f, upstream;dur=%.3f" % (1e3 * proxy, 1e3 * (self.answered - self.asked))
 
     async def failed(self, fault: UpstreamFault) -> None:
         """Tell the client, or end its connection without a proper end when the head is gone already."""
@@ -219,14 +229,15 @@ class _Forwarding:
     def finish(self) -> None:
         """Count the exchange and offer it to the mirror."""
         self.client.release()
-        self._count()
+        self.count()
         if self.capture is not None:
             self.capture.end = self.end
             if self.request.choice is None:
                 self.capture.let_go("not_routed")
             self.site.mirror.offer(self.capture)
 
-    def _count(self) -> None:
+    def count(self) -> None:
+        """Count the exchange."""
         board, choice = self.site.board, self.request.choice
         slots = board.slots
         slots[_ENDED] += 1

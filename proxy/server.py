@@ -184,14 +184,21 @@ class Parent:
 
     def _stop(self) -> None:
         """Let the workers drain; asked twice, let them hurry."""
-        # Held open it would take connections in that nobody serves any more.
-        if self._listener is not None:
-            self._listener.close()
+        lame_duck_s = 0.0 if self._stopping.is_set() else self._config.proxy.lame_duck_s
+        if lame_duck_s and not self._hopeless:
+            asyncio.get_running_loop().call_later(lame_duck_s, self._stop_listening)
+        else:
+            self._stop_listening()
         if self._stopping.is_set():
             for process in self._processes.values():
                 if process.returncode is None:
                     process.terminate()
         self._stopping.set()
+
+    def _stop_listening(self) -> None:
+        """Leave the port to the workers: held open it would take connections in that nobody serves any more."""
+        if self._listener is not None:
+            self._listener.close()
 
     async def _keep_worker(self, index: int, listener: socket.socket) -> None:
         pause, short_lives = FIRST_PAUSE_S, 0
@@ -233,7 +240,7 @@ class Parent:
         await asyncio.wait(
             {waiting, asyncio.create_task(self._stopping.wait())}, return_when="FIRST_COMPLETED"
         )
-        patience = self._config.proxy.drain_s + 2.0 * FLUSH_S + 2.0
+        patience = self._config.proxy.lame_duck_s + self._config.proxy.drain_s + 2.0 * FLUSH_S + 2.0
         if not waiting.done():
             if process.returncode is None:
                 process.terminate()

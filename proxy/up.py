@@ -31,7 +31,7 @@ def children(config: Config, settings: Settings) -> list[Child]:
             "proxy",
             [*run, "proxy", "proxy", *flags],
             f"http://{reachable(config.admin.listen)}/-/readyz",
-            config.proxy.drain_s + 5.0,
+            config.proxy.lame_duck_s + config.proxy.drain_s + 5.0,
             essential=True,
             reloads=True,
         ),

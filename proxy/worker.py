@@ -2,8 +2,9 @@
 
 Law: a worker gets everything it needs (configuration, listening socket, its name) from its parent through standard
 input, which then stays open as a lifeline: new configurations come through it, and when it ends, the parent is gone
-and the worker drains. A new configuration is prepared whole before it is taken over between two requests. SIGTERM:
-stop accepting, finish running responses within `proxy.drain_s`, flush the mirror, exit 0.
+and the worker drains. A new configuration is prepared whole before it is taken over between two requests. SIGTERM: not
+ready at once, serve new connections for `proxy.lame_duck_s` more, stop accepting, finish running responses within
+`proxy.drain_s`, flush the mirror, exit 0.
 """
 
 from __future__ import annotations
@@ -96,11 +97,19 @@ class Worker:
         )
         self.server.config.load()
         self.server.config.ssl = for_clients(config.proxy.tls)
+        # Set when readiness is to say no, which is the lame duck's time before `forwarder.draining`.
+        self.leaving = False
         self._retiring: set[asyncio.Task[None]] = set()
 
     def _site(self, router: Router, config: Config) -> Site:
         return Site(
-            router, self.transports, self.mirror, self.board, self.verdicts, config.proxy.headers == "on"
+            router,
+            self.transports,
+            self.mirror,
+            self.board,
+            self.verdicts,
+            config.proxy.headers == "on",
+            config.proxy.server_timing,
         )
 
     def reconfigure(self, config: Config) -> None:
@@ -140,7 +149,7 @@ class Worker:
             spec.version,
             spec.directory,
             self.verdicts,
-            lambda: not self.forwarder.draining,
+            lambda: not self.leaving,
             time.time,
         )
 
@@ -159,9 +168,24 @@ class Worker:
             await transport.close()
         await asyncio.to_thread(self._flush)
 
+    def leave(self) -> None:
+        """Say that we are not ready, and stop accepting when those who send us traffic had time to hear it."""
+        lame_duck_s = 0.0 if self.leaving else self.spec.config.proxy.lame_duck_s
+        self.leaving = True
+        self.board.put("started", 0)
+        if lame_duck_s:
+            asyncio.get_running_loop().call_later(lame_duck_s, self._end_lame_duck)
+        else:
+            self.server.stop()
+
+    def _end_lame_duck(self) -> None:
+        # Asked again meanwhile, it has stopped already, and to ask twice means hurry.
+        if not self.server.should_exit:
+            self.server.stop()
+
     def drain(self) -> None:
         """Note that nothing new is accepted."""
-        self.forwarder.draining = True
+        self.leaving = self.forwarder.draining = True
         self.board.put("started", 0)
 
     def _flush(self) -> None:
@@ -203,7 +227,7 @@ async def run_worker(spec: WorkerSpec) -> None:
     worker = Worker(spec)
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(log_loop_fault)
-    loop.add_signal_handler(signal.SIGTERM, worker.server.stop)
+    loop.add_signal_handler(signal.SIGTERM, worker.leave)
     loop.add_reader(0, _lifeline_moved, loop, worker, Inbox())
     await worker.serve()
 

@@ -102,7 +102,11 @@ class Proxy(_Section, frozen=True, kw_only=True):
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
     tls: Tls = Tls()
-    # How long running responses may finish after SIGTERM, in seconds.
+    # Whether responses say in `Server-Timing` how long proxy and upstream took; never with `headers: off`.
+    server_timing: bool = False
+    # How long new connections are still served after SIGTERM, while readiness already says no, in seconds.
+    lame_duck_s: float = 0.0
+    # How long running responses may finish after that, in seconds.
     drain_s: float = 30.0
 
 

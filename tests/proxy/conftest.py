@@ -47,7 +47,13 @@ class Stand:
         self.transports = open_transports(config)
         self.forwarder = Forwarder(
             Site(
-                router, self.transports, self.mirror, self.board, self.verdicts, config.proxy.headers == "on"
+                router,
+                self.transports,
+                self.mirror,
+                self.board,
+                self.verdicts,
+                config.proxy.headers == "on",
+                config.proxy.server_timing,
             )
         )
         view = Surroundings(config, "0", directory / "proxy", self.verdicts, lambda: True, time.time)

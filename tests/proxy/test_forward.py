@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import struct
 import time
@@ -106,6 +107,26 @@ async def test_own_headers_stand_on_every_response(stand: Start) -> None:
         (exchange,) = await running.exchanges()
         assert got.values(b"drift-exchange") == [f'"{exchange.id}"'.encode()]
         assert exchange.error == "http_500"
+
+
+async def test_server_timing_says_who_took_how_long(stand: Start) -> None:
+    """Two metrics in milliseconds, behind the upstream's own; never with `headers: off`, nor unasked."""
+
+    async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_message(reader)
+        await asyncio.sleep(0.1)
+        writer.write(answer(b"{}", b"server-timing: gpu;dur=5", b"connection: close"))
+
+    async with stand(upstream, proxy__server_timing=True) as running:
+        theirs, ours = (await running.post(CHAT)).values(b"server-timing")
+    assert theirs == b"gpu;dur=5"
+    found = re.fullmatch(rb"proxy;dur=(\d+\.\d{3}), upstream;dur=(\d+\.\d{3})", ours)
+    assert found
+    assert 0 < float(found[1]) < 50
+    assert 100 <= float(found[2]) < 300
+    for off in ({}, {"proxy__server_timing": True, "proxy__headers": "off"}):
+        async with stand(upstream, **off) as running:
+            assert (await running.post(CHAT)).values(b"server-timing") == [b"gpu;dur=5"]
 
 
 @pytest.mark.parametrize("method", [b"GET", b"DELETE", b"OPTIONS"])
