@@ -30,7 +30,7 @@ _STAKES = np.array([0.1, 0.2, 0.4, 0.8])
 # Shares of the budget; within a family all processes weigh the same.
 _SHARES = {"prompt": 0.20, "novelty": 0.15, "response": 0.45, "quality": 0.10, "system": 0.10}
 # Minutes that one step may add to the wealth: after a long silence nothing is suspicious by itself.
-_LONGEST_STEP = 60.0
+LONGEST_STEP = 60.0
 # What one signal must show by itself, in a window that begins where its change began.
 SIGNAL_LEVEL = 0.001
 # Tolerance around the baseline's mean, in standard errors of that mean.
@@ -103,6 +103,20 @@ class Detector:
         families = [process.family for process in self.processes]
         self._log_weight = np.array([np.log(_SHARES[f] / families.count(f)) for f in families])
 
+    @property
+    def log_weights(self) -> Floats:
+        """Each process's share of the budget, as a log."""
+        return self._log_weight
+
+    @property
+    def log_ceiling(self) -> Floats:
+        """Wealth that no process passes, as a log."""
+        return self.log_alarm - self._log_weight + _LOG_HEADROOM
+
+    def log_e_values(self, delta: Bucket) -> Floats:
+        """Return what each process wins or loses, as a log, on what was folded since the last step."""
+        return np.concatenate([bank.log_e_values(delta) for bank in self._banks])
+
     def start(self) -> Evidence:
         """Return evidence of nothing yet."""
         nothing = np.full(len(self.processes), -np.inf)
@@ -113,12 +127,11 @@ class Detector:
 
         The alarm stands from when the wealth reaches the budget until it has fallen to its square root.
         """
-        stake = np.concatenate([bank.log_e_values(delta) for bank in self._banks])
-        fresh = np.log(np.clip(minutes, 1e-9, _LONGEST_STEP))
+        stake = self.log_e_values(delta)
+        fresh = np.log(np.clip(minutes, 1e-9, LONGEST_STEP))
         grown = np.logaddexp(evidence.log_wealth, fresh)
         onset = np.where(evidence.log_wealth <= fresh, now, evidence.onset)
-        ceiling = self.log_alarm - self._log_weight + _LOG_HEADROOM
-        log_wealth = np.minimum(grown + stake, ceiling)
+        log_wealth = np.minimum(grown + stake, self.log_ceiling)
         total = self.total(log_wealth)
         alarmed = total >= (self.log_alarm / 2 if evidence.alarmed else self.log_alarm)
         since = evidence.since if evidence.alarmed else self._since(log_wealth, onset)
