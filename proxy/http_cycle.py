@@ -82,7 +82,8 @@ class Cycle(RequestResponseCycle):
             self._part(message.get("body", b""), more=message.get("more_body", False))
 
     def _head(self, status: int, headers: Any) -> bytes:
-        rows = [STATUS_LINE[status]]
+        # Some servers use numbers beyond 599 (RFC 9110 section 15); they are theirs to use.
+        rows = [STATUS_LINE.get(status) or b"HTTP/1.1 %d \r\n" % status]
         closes, added = False, 0
         for raw, value in headers:
             name = raw.lower()

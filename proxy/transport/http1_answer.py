@@ -79,13 +79,20 @@ class Answer:
         self.headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header."""
-        self.headers.append((name, value))
+        """Keep a header; a trailer is nobody's (RFC 9110 section 6.5.1)."""
+        if self._state == HEAD:
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Let the head out; an interim answer (100, 103) is nobody's."""
         status = self._parser.get_status_code()
         if status >= 200 or status == 101:
+            codings = [value for name, value in self.headers if name.lower() == b"transfer-encoding"]
+            if codings and [coding.strip().lower() for coding in codings] != [b"chunked"]:
+                # Nobody was asked for another one (`TE` stays here), and its name would be lost on the way.
+                raise ValueError("a transfer coding that is not chunked")
+            if self._parser.get_http_version() not in {"1.1", "1.0"}:
+                raise ValueError("another version of HTTP")
             self.status = status
             self._state = BODY
             if self._method == "HEAD":
@@ -145,7 +152,4 @@ class Answer:
             self._patience = None
 
     def _ends_with_connection(self) -> bool:
-        if value_of(self.headers, b"content-length"):
-            return False
-        coding = value_of(self.headers, b"transfer-encoding").lower().rpartition(b",")[2].strip()
-        return coding != b"chunked"
+        return not (value_of(self.headers, b"content-length") or value_of(self.headers, b"transfer-encoding"))

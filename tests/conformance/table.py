@@ -69,6 +69,8 @@ CASES = {
     "F53": "drains on SIGTERM",
     "F54": "stays flat in a soak",
     "F55": "stays quick beside large bodies",
+    "F56": "agrees with its upstream on where a request ends (smuggling)",
+    "F57": "is no open proxy",
 }
 
 # case -> column -> result

@@ -69,12 +69,12 @@ async def test_closing_loses_nothing() -> None:
     assert (sink.writes, sink.closed) == ([b"head"], True)
 
 
-async def respond(headers: list[tuple[bytes, bytes]], *parts: bytes) -> Asked:
+async def respond(headers: list[tuple[bytes, bytes]], *parts: bytes, status: int = 200) -> Asked:
     """Serve one response of an application's own making over a real socket and read it."""
 
     async def app(_: Any, receive: Any, send: Any) -> None:
         await receive()
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         for part in parts:
             await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -111,6 +111,12 @@ async def test_a_header_that_could_be_read_as_two_is_never_written(value: bytes)
     with pytest.raises(asyncio.IncompleteReadError) as caught:
         await respond([(b"x", value), (b"content-length", b"0")])
     assert caught.value.partial == b""
+
+
+async def test_numbers_beyond_599_are_the_upstreams_to_use() -> None:
+    """They pass, with no phrase."""
+    got = await respond([(b"content-length", b"0")], status=999)
+    assert got.line.rstrip() == b"HTTP/1.1 999"
 
 
 async def test_a_length_that_is_not_kept_is_no_proper_end() -> None:
