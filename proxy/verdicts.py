@@ -105,7 +105,9 @@ class VerdictPoller(threading.Thread):
                 self._bus = self._open_bus()
             if self._bus.verdict_version() != self._version:
                 self._version, verdicts = self._bus.verdicts()
-                self._board.replace(verdicts)
+                # On a bus on which nobody has judged yet the last verdicts stay, and grow old.
+                if self._version:
+                    self._board.replace(verdicts)
             self._away = False
         except BusError as error:
             if not self._away:

@@ -14,6 +14,19 @@ from monitor.triton.plan import Installation, Ports, TritonFault, find_installat
 from monitor.triton.server import TritonServer
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what several folders share."""
+    parser.addoption(
+        "--long", action="store_true", help="run soak, scale and fault cases at full length (minutes)"
+    )
+
+
+@pytest.fixture
+def long(request: pytest.FixtureRequest) -> bool:
+    """Tell whether soak, scale and fault cases run at full length."""
+    return bool(request.config.getoption("long"))
+
+
 def pytest_configure() -> None:
     """Run as the monitor does: its matrices are small, and tests share the machine."""
     use_one_thread()

@@ -38,7 +38,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     for name, text in OPTIONS.items():
         group.addoption(name, default=None, help=text)
     group.addoption("--request-header", action="append", help="`Name: value` that every request carries")
-    group.addoption("--long", action="store_true", help="run soak and scale cases at full length (minutes)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -133,12 +132,6 @@ def play(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     running.hang_up()
     running.upstream.finish()
-
-
-@pytest.fixture
-def long(request: pytest.FixtureRequest) -> bool:
-    """Tell whether soak and scale cases run at full length."""
-    return bool(request.config.getoption("long", default=False))
 
 
 class Results:

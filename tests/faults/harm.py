@@ -10,14 +10,24 @@ import subprocess
 import sys
 from pathlib import Path
 
-_GARBAGE = """
-import os, sys
-path, first, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+# Everything is in the file when it is spoilt: what is still in the log would be written over the damage.
+_CHECKPOINT = """
+import os, sqlite3, sys
+path = sys.argv[1]
+connection = sqlite3.connect(path, timeout=10.0)
+connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+connection.close()
+"""
+_GARBAGE = (
+    _CHECKPOINT
+    + """
+first = int(sys.argv[2])
 size = os.path.getsize(path)
 with open(path, "r+b") as file:
     file.seek(first)
-    file.write(os.urandom(min(size, last) - first))
+    file.write(os.urandom(size - first))
 """
+)
 
 
 def run(source: str, *arguments: object) -> None:
@@ -38,17 +48,17 @@ def delete_all(path: Path) -> None:
 
 def overwrite(path: Path) -> None:
     """Write random bytes over everything."""
-    run(_GARBAGE, path, 0, 1 << 40)
+    run(_GARBAGE, path, 0)
 
 
 def overwrite_pages(path: Path) -> None:
     """Leave the first page, which says what tables there are, and write random bytes over the others."""
-    run(_GARBAGE, path, 8192, 1 << 40)
+    run(_GARBAGE, path, 8192)
 
 
 def empty(path: Path) -> None:
     """Cut the file to nothing: `> bus.sqlite`."""
-    run("import os, sys; os.truncate(sys.argv[1], 0)", path)
+    run(_CHECKPOINT + "os.truncate(path, 0)", path)
 
 
 HARMS = (delete, delete_all, overwrite, overwrite_pages, empty)

@@ -64,3 +64,18 @@ def test_an_arm_that_is_taken_out_while_a_response_is_on_its_way_still_has_a_lin
     board.reconfigure([("other", "control")], 60.0, 100.0)
     assert board.line(("other", "control")) == b'learning;route="other";arm=control'
     assert board.line(("third", "control")) == b'learning;route="third";arm=control'
+
+
+def test_a_bus_that_is_new_leaves_the_last_verdict() -> None:
+    """Where the bus's file was lost nobody has judged on its successor yet: what was said stays until somebody has."""
+    board, buses = VerdictBoard([ARM], 60.0), [MemoryBus()]
+    poller = VerdictPoller(board, lambda: buses[-1])
+    buses[0].put_verdicts([verdict(Tier.MINOR, 100.0)])
+    poller.poll()
+    buses.append(MemoryBus())
+    poller._bus = buses[-1]
+    poller.poll()
+    assert [found.tier for found in board.current(100.0)] == [Tier.MINOR]
+    buses[-1].put_verdicts([])
+    poller.poll()
+    assert board.current(100.0) == []
