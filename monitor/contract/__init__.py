@@ -5,12 +5,16 @@ bus is one of these values, encoded by `encode_*` here, under one schema version
 """
 
 from monitor.contract.exchange import SCHEMA_VERSION, Exchange, decode_exchanges, encode_exchanges
+from monitor.contract.feedback import Feedback, read_feedback
 from monitor.contract.verdict import (
+    Annotator,
     Attribution,
     Cause,
     Direction,
     Exemplar,
     Interval,
+    LabelCause,
+    Labels,
     Progress,
     Shift,
     Signal,
@@ -22,12 +26,16 @@ from monitor.contract.verdict import (
 
 __all__ = [
     "SCHEMA_VERSION",
+    "Annotator",
     "Attribution",
     "Cause",
     "Direction",
     "Exchange",
     "Exemplar",
+    "Feedback",
     "Interval",
+    "LabelCause",
+    "Labels",
     "Progress",
     "Shift",
     "Signal",
@@ -37,4 +45,5 @@ __all__ = [
     "decode_verdicts",
     "encode_exchanges",
     "encode_verdicts",
+    "read_feedback",
 ]

@@ -236,6 +236,8 @@ class Detection(_Section, frozen=True, kw_only=True):
 
     # False alarms that a route may raise in 30 days when nothing has changed.
     false_alarms_per_month: float = 1.0
+    # The same for the labels that people give, which have a verdict of their own.
+    label_false_alarms_per_month: float = 0.05
     # Hours of traffic in the window whose effect is reported.
     window_hours: float = 1.0
     # Fewest scored exchanges in a window to judge at all; below it the verdict is `blind`.

@@ -62,6 +62,7 @@ LIMITS = (
     _Limit("baseline.clusters", 2, 256, "between 2 and 256 clusters"),
     _Limit("baseline.seed", 0, 2**32 - 1, "between 0 and 4294967295"),
     _Limit("detection.false_alarms_per_month", _ABOVE_0, 1000, "above 0 and at most 1000"),
+    _Limit("detection.label_false_alarms_per_month", _ABOVE_0, 1000, "above 0 and at most 1000"),
     _Limit("detection.window_hours", _ABOVE_0, 24 * 31, "above 0 and at most 744 hours"),
     _Limit("detection.min_window", 10, _MORE, "10 exchanges or more"),
     _Limit("detection.reward_error", 0, _MORE, "0 or more, in reward units"),

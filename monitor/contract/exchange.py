@@ -56,6 +56,9 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reward: float | None = None
     label: str | None = None
     annotator: str | None = None
+    # The label known to be right, and what was judged where several exchanges show the same thing.
+    gold: str | None = None
+    item: str | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -109,6 +109,48 @@ class Attribution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     intervals: dict[str, Interval] = msgspec.field(default_factory=dict)
 
 
+class LabelCause(StrEnum):
+    """Why labels changed: who gives them, by which rules, of what, or the rewards they are compared with."""
+
+    ANNOTATOR = "annotator"
+    GUIDELINE = "guideline"
+    TASK = "task"
+    SCORER = "scorer"
+    NONE = "none"
+    UNCERTAIN = "uncertain"
+
+
+class Annotator(msgspec.Struct, frozen=True, kw_only=True):
+    """How one annotator did before and since: share of right labels against `against` (gold or peer)."""
+
+    name: str
+    against: str
+    baseline: float | None
+    window: float | None
+    n: int
+    moved: bool
+
+
+class Labels(msgspec.Struct, frozen=True, kw_only=True):
+    """The judgement of the people (or judge models) who label, apart from that of the model they label.
+
+    Fields are those of `Verdict`; `n` counts judgements (`baseline`, `window`), `items`, `annotators` and `gold`.
+    """
+
+    tier: Tier
+    drifted: bool = False
+    direction: Direction = Direction.NEUTRAL
+    cause: LabelCause = LabelCause.NONE
+    n: dict[str, int] = msgspec.field(default_factory=dict)
+    since: float | None = None
+    p_value: float | None = None
+    headline: str = ""
+    reasons: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
+    signals: dict[str, Signal] = msgspec.field(default_factory=dict)
+    annotators: tuple[Annotator, ...] = ()
+
+
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """How far learning a baseline has come, in exchanges."""
 
@@ -142,6 +184,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     attribution: Attribution | None = None
     shifts: tuple[Shift, ...] = ()
     progress: Progress | None = None
+    # What people's labels say of the people, where there are labels; its tier is its own.
+    labels: Labels | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.baseline import Baseline
-from monitor.contract import Cause, Direction, Exchange, Tier, Verdict
+from monitor.contract import Cause, Direction, Exchange, Labels, Tier, Verdict
 from monitor.contract.config import Detection
 from monitor.evidence.edetector import MINUTES_PER_MONTH, Detector, Evidence
 from monitor.evidence.findings import Findings
 from monitor.evidence.pairs import PairEvidence, Pairs
 from monitor.evidence.rescoring import ScorerChange
+from monitor.offline.labels import LabelStream, cause_of, labelled, with_labels
 from monitor.sketch.bucket import Bucket
 from monitor.sketch.features import extract
 from monitor.sketch.fold import fold_rows
@@ -85,7 +86,8 @@ def backtest(
     """Run scored exchanges, in order of time, against a baseline. Raises ValueError when there are none.
 
     `known`: what the baseline was made of. Texts of the stream that are among them, with rewards from the files, show
-    whether the rewards still come from one scorer; looking at that takes a tenth of the false-alarm budget.
+    whether the rewards still come from one scorer; looking at that takes a tenth of the false-alarm budget. Labels,
+    where both have them, are judged on a budget of their own.
     """
     if not stream.exchanges:
         raise ValueError("the stream holds no exchange")
@@ -107,7 +109,31 @@ def backtest(
         key=lambda v: (v.drifted, v.tier.concern),
         default=last.verdict,
     )
+    if known is not None and labelled(known.exchanges, stream.exchanges):
+        labels = LabelStream(known, detection)
+        own = [
+            _label_alert(stream.exchanges[row], row, found)
+            for row, found in labels.changes(stream, texts_moved=worst.drifted)
+        ]
+        alerts = sorted([*alerts, *own], key=lambda alert: alert.exchange)
+        worst = with_labels(worst, labels.verdict(texts_moved=worst.drifted))
     return Backtest(exchanges=len(stream.exchanges), buckets=buckets, alerts=tuple(alerts), final=worst)
+
+
+def _label_alert(exchange: Exchange, row: int, labels: Labels) -> Alert:
+    """Return the alert of labels that have begun or ceased to differ; its signal is `labels`."""
+    return Alert(
+        exchange=row + 1,
+        time=exchange.time,
+        route=exchange.route,
+        arm=exchange.arm,
+        tier=labels.tier,
+        drifted=labels.drifted,
+        signal="labels",
+        direction=labels.direction,
+        cause=cause_of(labels),
+        headline=labels.headline,
+    )
 
 
 class ScorerSeen:

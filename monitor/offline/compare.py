@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.baseline import build_baseline
-from monitor.contract import Verdict
+from monitor.contract import Cause, Verdict
 from monitor.contract.config import BaselineConfig, Detection
 from monitor.evidence.findings import Findings
 from monitor.evidence.pairs import FEWEST_PAIRS, Pairs, symmetric_p, two_sources
 from monitor.evidence.rescoring import ScorerChange
 from monitor.evidence.twosample import TwoSample, compare_samples, family_level
+from monitor.offline.labels import LEVEL, compare_labels, labelled, with_labels
 from monitor.sketch.features import extract
 from monitor.sketch.fold import fold_rows
 from monitor.sketch.hidden import hide
@@ -46,7 +47,38 @@ def compare(
     detection: Detection,
     now: float,
 ) -> Verdict:
-    """Return the verdict on `window` against `baseline`. Raises BaselineError when the baseline is too thin."""
+    """Return the verdict on `window` against `baseline`. Raises BaselineError when the baseline is too thin.
+
+    Where both sides carry labels these are judged as well, at a part of the level.
+    """
+    told = labelled(baseline.exchanges, window.exchanges)
+    verdict = _of_exchanges(
+        baseline,
+        window,
+        scorer=scorer,
+        alpha=alpha * (1 - LEVEL) if told else alpha,
+        learning=learning,
+        detection=detection,
+        now=now,
+    )
+    if not told:
+        return verdict
+    moved = verdict.drifted and verdict.cause is not Cause.SCORER
+    labels = compare_labels(baseline, window, alpha=alpha * LEVEL, settings=detection, texts_moved=moved)
+    return with_labels(verdict, labels)
+
+
+def _of_exchanges(
+    baseline: Scored,
+    window: Scored,
+    *,
+    scorer: str,
+    alpha: float,
+    learning: BaselineConfig,
+    detection: Detection,
+    now: float,
+) -> Verdict:
+    """Return the verdict on the texts and rewards."""
     route = window.exchanges[0].route if window.exchanges else "default"
     reference = build_baseline(baseline, route=route, scorer=scorer, settings=learning, created=now)
     features = extract(window)

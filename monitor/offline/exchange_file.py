@@ -23,6 +23,7 @@ from typing import Any, BinaryIO, NamedTuple
 import msgspec
 
 from monitor.contract import Exchange
+from monitor.contract.feedback import label_text
 from monitor.contract.messages import content_text, read_conversation, short_hash
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -188,6 +189,8 @@ def _parse(line: bytes) -> dict[str, Any]:
 
 def _exchange(values: dict[str, Any], number: int, line: bytes) -> Exchange:
     """Make the exchange of one line. Raises ValueError when it has neither prompt nor messages."""
+    if "label" not in values and "annotator" in values and "score" in values:
+        values = {**values, "label": values["score"]}  # a score that somebody gave is a label
     facts = {
         name: value
         for name, read in _OPTIONAL.items()
@@ -261,7 +264,10 @@ def _name(value: Any) -> str | None:
 
 
 def _label(value: Any) -> str | None:
-    return str(value).lower() if isinstance(value, bool) else _name(value)
+    try:
+        return label_text(value)
+    except ValueError:
+        return None
 
 
 def _user(value: Any) -> str | None:
@@ -329,4 +335,6 @@ _OPTIONAL: dict[str, Callable[[Any], Any]] = {
     "reward": _number,
     "label": _label,
     "annotator": _name,
+    "gold": _label,
+    "item": _name,
 }

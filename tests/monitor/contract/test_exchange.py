@@ -18,7 +18,7 @@ FULL = Exchange(
     id="a", time=1.5, prompt="p", response="r", route="x", arm="candidate", variant="v", model="m", endpoint="e",
     status=500, complete=False, finish_reason="length", refused=True, reasoning="because", tool_calls=("f", "g"),
     turns=3, context_chars=9, system_id="s", prompt_tokens=1, response_tokens=2, latency_s=0.5, ttft_s=0.1,
-    stream=True, user="u", error="reset", reward=-1.0, label="l", annotator="z",
+    stream=True, user="u", error="reset", reward=-1.0, label="l", annotator="z", gold="g", item="i",
 )  # fmt: skip
 
 
