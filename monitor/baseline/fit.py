@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.baseline.contrast import fit_contrast, held_out_fit
 from monitor.baseline.frozen import (
     Baseline,
     Encoded,
@@ -62,7 +63,10 @@ def build_baseline(
     x = prompt_features(features.prompt_style, prompt.projection.apply(scored.prompt), asked.assigned.novelty)
     reward = np.nan_to_num(scored.reward.astype(np.float64))
     axes = response.projection.apply(scored.response)
-    y = response_features(features.response_style, axes, said.assigned.novelty, reward)
+    pairs = scored.prompt[answered], scored.response[answered]
+    fit = np.zeros(len(scored.exchanges))
+    fit[answered] = held_out_fit(*pairs, settings.seed)
+    y = response_features(features.response_style, axes, said.assigned.novelty, fit, reward)
     prompt = prompt._replace(
         scores=fit_normal_scores(x[prompted]),
         terms=_terms([e.prompt for e in scored.exchanges], asked, prompted, prompt),
@@ -86,6 +90,7 @@ def build_baseline(
         created=created,
         prompt=prompt,
         response=response,
+        contrast=fit_contrast(*pairs),
         expectation=expectation,
         latency=_fit_latency(features),
         reward_edges=_reward_edges(scored.reward, answered),
@@ -96,6 +101,7 @@ def build_baseline(
     )
     encoded = draft.encode_assigned(scored, features, asked.assigned, said.assigned)
     encoded.residuals[answered], encoded.expected_reward[answered] = answers
+    encoded.answer_fit[answered] = fit[answered]
     return _with_reference(draft, scored, features, encoded, (asked.held_out, said.held_out))
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from monitor.baseline.contrast import Contrast
 from monitor.baseline.normal_scores import NormalScores
 from monitor.baseline.quantiser import Assigned, Quantiser
 from monitor.sketch.bucket import Bucket
@@ -23,7 +24,7 @@ from monitor.sketch.features import Features, Floats
 from monitor.sketch.layout import AXES
 from monitor.sketch.scored import Scored
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Projection(NamedTuple):
@@ -62,7 +63,8 @@ class Expectation(NamedTuple):
 class Encoded(NamedTuple):
     """n exchanges seen through a baseline; rows that are not `prompted` (or not `answered`) are meaningless there.
 
-    Scores float64 (n, p): `prompt_scores`, and `residuals` of the response given the prompt.
+    Scores float64 (n, p): `prompt_scores`, and `residuals` of the response given the prompt. `answer_fit` (n,): how
+    well the response fits its prompt.
     """
 
     prompts: Assigned
@@ -70,6 +72,7 @@ class Encoded(NamedTuple):
     prompt_scores: Floats
     residuals: Floats
     expected_reward: Floats
+    answer_fit: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +89,7 @@ class Baseline:
     created: float
     prompt: Side
     response: Side
+    contrast: Contrast
     expectation: Expectation
     latency: NormalScores
     reward_edges: Floats
@@ -120,8 +124,9 @@ class Baseline:
         )
         response_axes = self.response.projection.apply(scored.response)
         reward = np.nan_to_num(scored.reward.astype(np.float64))
+        fit = self.contrast.fit_of(scored.prompt, scored.response)
         response_scores = self.response.scores.transform(
-            response_features(features.response_style, response_axes, responses.novelty, reward)
+            response_features(features.response_style, response_axes, responses.novelty, fit, reward)
         )
         design = design_matrix(prompt_scores, prompts.cluster, self.shape[0])
         left = response_scores - design @ self.expectation.response
@@ -131,6 +136,7 @@ class Baseline:
             prompt_scores,
             self.expectation.residuals.transform(left),
             design @ self.expectation.reward,
+            fit,
         )
 
     def to_bytes(self) -> bytes:
@@ -194,9 +200,9 @@ def prompt_features(style: Floats, axes: Floats, novelty: Floats) -> Floats:
     return np.hstack([style, _padded(axes), novelty[:, None]])
 
 
-def response_features(style: Floats, axes: Floats, novelty: Floats, reward: Floats) -> Floats:
+def response_features(style: Floats, axes: Floats, novelty: Floats, fit: Floats, reward: Floats) -> Floats:
     """Stack what is scored of responses, in the order of `RESPONSE_SCORES`."""
-    return np.hstack([style, _padded(axes), novelty[:, None], reward[:, None]])
+    return np.hstack([style, _padded(axes), np.column_stack([novelty, fit, reward])])
 
 
 def _padded(axes: Floats) -> Floats:
@@ -223,6 +229,7 @@ def _arrays(b: Baseline) -> dict[str, NDArray[Any]]:
         "length_slope": np.array([b.length_slope]),
         "reference": np.frombuffer(b.reference.to_bytes(), dtype=np.uint8),
     }
+    arrays |= {f"contrast.{name}": value for name, value in b.contrast._asdict().items()}
     arrays |= {f"overdispersion.{family}": value for family, value in b.overdispersion.items()}
     for name, side in (("prompt", b.prompt), ("response", b.response)):
         arrays |= {
@@ -253,6 +260,7 @@ def _from_arrays(meta: _Meta, a: dict[str, NDArray[Any]]) -> Baseline:
         created=meta.created,
         prompt=side("prompt", meta.prompt_terms),
         response=side("response", meta.response_terms),
+        contrast=Contrast(*(a[f"contrast.{name}"] for name in Contrast._fields)),
         expectation=Expectation(a["expectation.response"], residuals, a["expectation.reward"]),
         latency=NormalScores(a["latency.edges"], a["latency.values"]),
         reward_edges=a["reward_edges"],

@@ -14,6 +14,7 @@ from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
+from monitor.baseline.contrast import held_out_fit
 from monitor.sketch.features import Features
 from monitor.sketch.scored import Scored
 
@@ -58,14 +59,17 @@ def behaviour_statistics(
     free = residual_maker(pooled, features, rows, linear=0.2 if unconditional else 2.0)
     style_left, cut_left = standardise(free @ style), standardise(free @ cut)
     axes_left, reward_left = standardise(free @ axes), standardise(free @ reward)
+    # Labels are unknown to the folds, so permuting them stays exact.
+    fit = standardise(held_out_fit(pooled.prompt[rows], pooled.response[rows], seed=0)[:, None])
+    fit_left = standardise(free @ fit)
     blocks = [
-        Block(np.hstack([style_left, cut_left, reward_left]), peak=True),
+        Block(np.hstack([style_left, cut_left, reward_left, fit_left]), peak=True),
         Block(fourier(style_left), peak=False),
         Block(principal(style_left, 16), peak=False),
         Block(principal(np.hstack([style_left, cut_left, axes_left]), 40), peak=False),
         Block(fourier(axes_left[:, :16]), peak=False),
         Block(axes_left, peak=False),
-        Block(reward_left, peak=False),
+        Block(np.hstack([reward_left, fit_left]), peak=False),
     ]
     if unconditional:
         blocks += [

@@ -208,8 +208,14 @@ _BANKS: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
 
 
 def _signs(name: str) -> tuple[int, int]:
-    """Return the two directions bet on; texts nearer to the baseline's centres than its own are no news."""
-    return (1, 1) if name.endswith("novelty") else (1, -1)
+    """Return the two directions bet on.
+
+    Texts nearer to the baseline's centres than its own are no news, nor are answers that fit better: those to prompts
+    that the baseline learnt from do.
+    """
+    if name.endswith("novelty"):
+        return (1, 1)
+    return (-1, -1) if name == "answer fit" else (1, -1)
 
 
 class _ScoreBank:

@@ -61,6 +61,7 @@ def fold_rows(
     _add_responses(sums, features, encoded, answered)
     sums.add("supported", len(supported))
     sums.add_rows("response_scores", encoded.residuals[supported])
+    sums.add_rows("answer_fit", encoded.answer_fit[supported])
     rewarded = answered[~np.isnan(scored.reward[answered])]
     is_supported = encoded.prompts.novelty[rewarded] <= SUPPORT
     _add_rewards(sums, baseline, scored.reward.astype(np.float64), rewarded)

@@ -46,6 +46,7 @@ RESPONSE_SCORES: tuple[str, ...] = (
     *(f"response {name}" for name in RESPONSE_FEATURES),
     *(f"response axis {i + 1}" for i in range(AXES)),
     "response novelty",
+    "answer fit",
     "reward",
 )
 SYSTEM_SCORES: tuple[str, ...] = ("latency", "time to first token")
@@ -109,6 +110,8 @@ def layout_for(prompt_clusters: int, response_clusters: int) -> Layout:
         ("prompt_style", len(PROMPT_FEATURES), True),
         ("response_style", len(RESPONSE_FEATURES), True),
         ("response_style_sq", len(RESPONSE_FEATURES), True),
+        # How well answers fit their prompts, over supported ones.
+        ("answer_fit", 1, True),
         ("reward", 1, True),
         ("reward_sq", 1, True),
         ("latency", 1, True),

@@ -23,6 +23,7 @@ _NAMES = {
     "prompt_js": "mix of known topics",
     "response_js": "mix of response topics",
     "response_given_prompt": "answers to the same questions",
+    "answer_fit": "answers that address their prompts",
     "response_style": "style of the answers",
     "reward": "reward",
     "reward_shape": "distribution of rewards",

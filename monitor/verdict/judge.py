@@ -23,6 +23,8 @@ from monitor.verdict.tiers import NEVER_RAISED, RULES, grade
 
 _SERVICE = ("errors", "incomplete", "empty", "truncation")
 _FEWEST_DRIFTED = 10
+# An answer fit that falls by this share is worse, whatever the reward says.
+_LOST_FIT = 0.25
 # Beyond this share of new prompts the rest is too small a part of the traffic to speak for the model.
 _MOSTLY_NEW = 0.7
 
@@ -153,12 +155,25 @@ def _direction(baseline: Baseline, signals: dict[str, Signal]) -> Direction:
     raised = {name: s for name, s in signals.items() if s.tier.concern >= 2 and RULES[name].bad}
     if any(_is_bad(name, signal) for name, signal in raised.items() if name != "new_clusters"):
         return Direction.DEGRADED
+    if _address_nothing(signals):
+        return Direction.DEGRADED
     reward = signals.get("reward")
     if reward is None or reward.tier is not Tier.IMPROVED or "new_clusters" in raised:
         return Direction.NEUTRAL
     if not _only_length(baseline, signals):
         return Direction.IMPROVED
     return Direction.NEUTRAL
+
+
+def _address_nothing(signals: dict[str, Signal]) -> bool:
+    """Tell whether many answers might as well belong to other prompts, and not because they became so short.
+
+    Good models differ by an eighth of the fit at most, in either direction (`benchmarks/detection/contrast.py`).
+    """
+    fit, length = signals.get("answer_fit"), signals.get("length")
+    if fit is None or fit.tier is Tier.OK or length is None or (length.effect or 0.0) < -1.0:
+        return False
+    return (fit.window_mean or 0.0) < (1.0 - _LOST_FIT) * (fit.baseline_mean or 0.0)
 
 
 def _is_bad(name: str, signal: Signal) -> bool:

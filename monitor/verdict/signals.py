@@ -137,7 +137,24 @@ def _given_prompt(baseline: Baseline, window: Bucket) -> Signal | None:
     shifts = window.read("response_scores") / n - baseline.reference.read("response_scores") / m
     known = m * known_share(RESPONSE_SCORES)
     errors = np.sqrt(baseline.overdispersion["response"] * (1 / n + 1 / known))
+    # Answers to prompts that the baseline learnt from fit better than new ones: a rise says nothing.
+    shifts[_FIT] = min(shifts[_FIT], 0.0)
     return _largest(shifts, errors, RESPONSE_SCORES)
+
+
+def _answer_fit(baseline: Baseline, window: Bucket) -> Signal | None:
+    """How far answers address their own prompts (see `contrast`); the effect is that of its score given the prompt."""
+    n, m = window.count("supported"), baseline.reference.count("supported")
+    if n < _FEWEST or m < _FEWEST or not baseline.contrast.learnt:
+        return None
+    before, after = baseline.reference.total("answer_fit") / m, window.total("answer_fit") / n
+    shift = window.read("response_scores")[_FIT] / n - baseline.reference.read("response_scores")[_FIT] / m
+    dispersion = float(baseline.overdispersion["response"][_FIT])
+    error = float(np.sqrt(dispersion * (1 / n + 1 / m)))
+    return _standardised("mean fit of answer to prompt", after, before, float(shift), error)
+
+
+_FIT = RESPONSE_SCORES.index("answer fit")
 
 
 def _style(baseline: Baseline, window: Bucket) -> Signal | None:
@@ -290,6 +307,7 @@ SIGNALS: dict[str, Measure] = {
     "prompt_js": _prompt_js,
     "response_js": _response_js,
     "response_given_prompt": _given_prompt,
+    "answer_fit": _answer_fit,
     "response_style": _style,
     "reward": _reward,
     "reward_shape": _reward_shape,

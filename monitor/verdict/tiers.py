@@ -59,6 +59,11 @@ def _standardised(signal: Signal, t: Thresholds) -> Tier:
     return Tier.MINOR if abs(signal.effect or 0.0) >= t.effect_minor else Tier.OK
 
 
+def _fall(signal: Signal, t: Thresholds) -> Tier:
+    """Falls only: a rise comes with prompts that the baseline knew already."""
+    return Tier.MINOR if -(signal.effect or 0.0) >= t.effect_minor else Tier.OK
+
+
 def _latency(signal: Signal, t: Thresholds) -> Tier:
     """Slower by a fifth at least: a shift of a thousandth of a second may stand out and matter to nobody."""
     slower = (signal.window_mean or 0.0) >= SLOWER * (signal.baseline_mean or 0.0)
@@ -91,6 +96,7 @@ RULES: dict[str, Rule] = {
     "prompt_js": Rule("traffic", _divergence),
     "response_js": Rule("behaviour", _divergence),
     "response_given_prompt": Rule("behaviour", _standardised),
+    "answer_fit": Rule("behaviour", _fall),
     "response_style": Rule("behaviour", _standardised),
     "reward": Rule("behaviour", _reward, bad=-1),
     "reward_shape": Rule("behaviour", _divergence),

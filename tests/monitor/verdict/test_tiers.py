@@ -28,6 +28,9 @@ EFFECTS = [
     ("response_given_prompt", -0.19, OK),
     ("response_given_prompt", -0.20, MINOR),
     ("response_style", 0.50, MINOR),
+    ("answer_fit", -0.19, OK),
+    ("answer_fit", -0.20, MINOR),
+    ("answer_fit", 3.00, OK),
     ("reward", -0.049, OK),
     ("reward", -0.05, MINOR),
     ("reward", -0.15, CRITICAL),
@@ -95,7 +98,7 @@ def test_every_rule_is_tried():
 @pytest.mark.parametrize("name", RULES)
 def test_effect_without_evidence_is_noise(name: str):
     """However large, an effect is ok while nothing says that it is real: nowhere, in its family, or in itself."""
-    large = signal(-9.0 if name == "reward" else 9.0, baseline_mean=0.0, window_mean=1.0)
+    large = signal(-9.0 if name in {"reward", "answer_fit"} else 9.0, baseline_mean=0.0, window_mean=1.0)
     assert tier_of(name, large) is not OK
     assert tier_of(name, large, NOTHING) is OK
     families = {f: f != RULES[name].family for f in ("traffic", "behaviour", "service")}
