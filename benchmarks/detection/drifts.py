@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.detection.figures import Delays, table
+from benchmarks.detection.figures import Delays, Share, table
 from benchmarks.detection.live import Alarm, Sight, alarms, learn, verdict_at
 from benchmarks.detection.pools import Data
 from benchmarks.detection.streams import (
@@ -30,7 +30,8 @@ from benchmarks.detection.streams import (
     ramp,
 )
 from benchmarks.detection.worlds import Change, World, worlds
-from monitor.contract import Cause, Verdict
+from monitor.contract import Cause, Direction, Verdict
+from monitor.evidence.rescoring import FIRST_LOOK, ScorerChange, change_of, choose_anchors, compare_anchors
 
 RATE = 10.0
 HORIZON_DAYS = 3.0
@@ -88,7 +89,8 @@ def measure(
         for seed in range(baselines):
             rng = np.random.default_rng([2, seed])
             world = build(data, rng, seed)
-            sight = Sight(learn(world.pool, _history(world), data.identity), world.pool)
+            history = history_of(world)
+            sight = Sight(learn(world.pool, history, data.identity), world.pool)
             for change in world.changes:
                 changes[change.title] = change
                 mine = found.setdefault(change.title, [])
@@ -98,7 +100,7 @@ def measure(
             yield Cell(name, change._replace(rows=change.rows[:0]), tuple(found[title]))
 
 
-def _history(world: World) -> Stream:
+def history_of(world: World) -> Stream:
     """Return the baseline's exchanges, at the rate of the stream, up to its beginning."""
     size = len(world.history)
     times = 5 * DAY - np.arange(size, 0, -1, dtype=np.float64) * MINUTE / RATE
@@ -116,10 +118,21 @@ def one_run(sight: Sight, world: World, change: Change, rng: Random) -> Run:
     if not found:
         return Run(_NEVER, early, None, None)
     first, last = found
-    verdict = verdict_at(sight, stream, first)
-    settled = verdict_at(sight, stream, last, verdict)
+    changed = _looked(world, change)
+    verdict = verdict_at(sight, stream, first, changed=changed)
+    settled = verdict_at(sight, stream, last, verdict, changed=changed)
     delay = first.exchange - int(np.searchsorted(stream.times, onset))
     return Run(float(delay), early, Said.of(verdict), Said.of(settled))
+
+
+def _looked(world: World, change: Change) -> ScorerChange | None:
+    """Score stored exchanges of the baseline again, as the monitor does when it has drifted."""
+    if change.rescored is None:
+        return None  # the same scorer gives the same numbers
+    anchors = choose_anchors(world.pool.scored.take(world.history))
+    prompt, response = anchors.prompt.astype(np.float32), anchors.response.astype(np.float32)
+    reward = change.rescored(anchors.reward)
+    return change_of(compare_anchors(anchors, prompt, response, reward, FIRST_LOOK))
 
 
 def _drawn(before: Rows, change: Change, onset: float, rng: Random) -> Stream:
@@ -194,3 +207,55 @@ def write_words(cells: list[Cell]) -> str:
 def _most(words: list[str]) -> str:
     counts = Counter(words).most_common()
     return ", ".join(f"{word} {n / len(words):.0%}" for word, n in counts)
+
+
+def write_sums(cells: list[Cell]) -> str:
+    """Return what verdicts got right over all runs that raised an alarm; unchanged streams count as `none`."""
+    rows = [
+        (name, *(Share(*_counted(cells, rule, later=later)) for later in (False, True)))
+        for name, rule in _RULES.items()
+    ]
+    return table(("over all runs", "at the alarm", "an hour later"), rows)
+
+
+Rule = Callable[[Change, Said | None], bool | None]
+
+
+def _cause(truth: Change, said: Said | None) -> bool | None:
+    if said is None:
+        return True if truth.cause is Cause.NONE else None
+    return said.cause == truth.cause
+
+
+def _blamed(truth: Change, said: Said | None) -> bool | None:
+    return said.cause == Cause.MODEL if said and truth.cause is Cause.TRAFFIC and truth.is_mix else None
+
+
+def _direction(truth: Change, said: Said | None) -> bool | None:
+    return said.direction == truth.direction if said and truth.direction in _SIGNED else None
+
+
+def _reversed(truth: Change, said: Said | None) -> bool | None:
+    if said is None or truth.direction not in _SIGNED:
+        return None
+    return said.direction in _SIGNED and said.direction != truth.direction
+
+
+def _same_model_worse(truth: Change, said: Said | None) -> bool | None:
+    return said.direction == Direction.DEGRADED if said and truth.name.startswith("same model") else None
+
+
+_SIGNED = (Direction.DEGRADED, Direction.IMPROVED)
+_RULES: dict[str, Rule] = {
+    "cause right, of traffic, model, data quality, scorer, none": _cause,
+    "known topics in other proportions: model blamed": _blamed,
+    "direction right where it is known": _direction,
+    "better called worse, or worse better": _reversed,
+    "same model, other length: called worse": _same_model_worse,
+}
+
+
+def _counted(cells: list[Cell], rule: Rule, *, later: bool) -> tuple[int, int]:
+    answers = [rule(cell.change, run.later if later else run.at_once) for cell in cells for run in cell.runs]
+    known = [answer for answer in answers if answer is not None]
+    return sum(known), len(known)

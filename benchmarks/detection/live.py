@@ -21,9 +21,13 @@ from monitor.contract import Verdict
 from monitor.contract.config import BaselineConfig, Detection
 from monitor.evidence.edetector import Detector, Evidence
 from monitor.evidence.findings import Findings
+from monitor.evidence.rescoring import ScorerChange
 from monitor.sketch.bucket import Bucket
 from monitor.sketch.fold import fold_rows
+from monitor.sketch.hidden import hide
 from monitor.verdict.judge import fewest, judge, window_starts
+from monitor.verdict.scorer import hidden_names, under_changed_scorer
+from monitor.verdict.signals import measure
 
 # Exchanges of a baseline: the default of the configuration.
 SIZE = BaselineConfig().size
@@ -118,21 +122,32 @@ def alarms(
                 evidence = detector.start()
 
 
-def verdict_at(sight: Sight, stream: Stream, alarm: Alarm, previous: Verdict | None = None) -> Verdict:
-    """Return the verdict that the monitor would give in the minute of an alarm."""
-    settings, until = Detection(), alarm.minute + 1
+def verdict_at(
+    sight: Sight,
+    stream: Stream,
+    alarm: Alarm,
+    previous: Verdict | None = None,
+    changed: ScorerChange | None = None,
+) -> Verdict:
+    """Return the verdict that the monitor would give in the minute of an alarm.
+
+    `changed`: what a look at stored exchanges says of the scorer, which the monitor takes at every alarm.
+    """
+    settings, until, findings = Detection(), alarm.minute + 1, alarm.findings
+    if changed is not None:
+        detector = Detector(sight.baseline, 1.0)
+        findings = detector.findings(detector.without(alarm.evidence, hidden_names(changed)))
     times = stream.times[: alarm.exchange]
     window = sight.bucket(stream.rows[:0])
-    for since in window_starts(alarm.findings, settings, until):
+    for since in window_starts(findings, settings, until):
         window = sight.bucket(stream.rows[np.searchsorted(times, since * MINUTE) : alarm.exchange])
-        if window.n >= fewest(alarm.findings, settings):
+        if window.n >= fewest(findings, settings):
             break
-    return judge(
-        sight.baseline,
-        window,
-        alarm.findings,
-        arm="control",
-        settings=settings,
-        now=until * MINUTE,
-        previous=previous,
+    told = hide(window, embedding=changed.embedding) if changed else window
+    now = until * MINUTE
+    verdict = judge(
+        sight.baseline, told, findings, arm="control", settings=settings, now=now, previous=previous
     )
+    if changed is None:
+        return verdict
+    return under_changed_scorer(verdict, changed, measure(sight.baseline, window))

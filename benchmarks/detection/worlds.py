@@ -32,7 +32,7 @@ from monitor.contract import Cause, Direction
 class Change(NamedTuple):
     """What happens: `rows` of the world's pool take `share` of the traffic, at once or over a day (`gradual`).
 
-    `direction` is None where nobody can say whether it is worse.
+    `direction` is None where nobody can say whether it is worse. `rescored`: what a changed scorer makes of rewards.
     """
 
     name: str
@@ -41,13 +41,19 @@ class Change(NamedTuple):
     cause: Cause
     direction: Direction | None = Direction.NEUTRAL
     gradual: bool = False
+    rescored: Callable[[Rewards], Rewards] | None = None
 
     @property
     def title(self) -> str:
         """Its name with its share."""
-        if self.cause is Cause.NONE:
+        if self.cause is Cause.NONE or self.is_mix:
             return self.name
         return f"{self.name}, {self.share:.0%}{' over a day' if self.gradual else ''}"
+
+    @property
+    def is_mix(self) -> bool:
+        """Whether nothing but the proportions of known topics changes."""
+        return self.cause is Cause.TRAFFIC and not self.name.startswith("novel")
 
 
 class World(NamedTuple):
@@ -92,7 +98,8 @@ def one_model(data: Data, rng: Random, _seed: int) -> World:
     spread = float(whole.scored.reward.std())
     shifted = {by: growing.with_reward(before, partial(_shifted, by=by * spread)) for by in (-0.2, -0.5, 0.5)}
     both = growing.with_reward(tilt, partial(_shifted, by=-0.5 * spread))
-    rescaled = growing.with_reward(before, partial(_shifted, by=-0.1 * spread, scale=0.8))
+    rescale = partial(_shifted, by=-0.1 * spread, scale=0.8)
+    rescaled = growing.with_reward(before, rescale)
     short, empty, lost = (growing.altered(data, np.sort(before), how) for how in (cut_short, emptied, failed))
     changes = [
         Change("reward -0.2 sd at fixed prompts", shifted[-0.2], 1.0, Cause.MODEL, _WORSE),
@@ -105,7 +112,7 @@ def one_model(data: Data, rng: Random, _seed: int) -> World:
         Change("known topics in other proportions", tilt, 1.0, Cause.TRAFFIC),
         Change("only every third topic", a_third(whole, before), 1.0, Cause.TRAFFIC),
         Change("other proportions and reward -0.5 sd", both, 1.0, Cause.MODEL, _WORSE),
-        Change("another reward model scores", rescaled, 1.0, Cause.SCORER),
+        Change("another reward model scores", rescaled, 1.0, Cause.SCORER, rescored=rescale),
         Change("nothing, one model", before, 1.0, Cause.NONE),
     ]
     return World("one model", growing.pool, history, before, tuple(changes))
