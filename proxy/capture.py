@@ -83,6 +83,8 @@ class Capture(msgspec.Struct, gc=False):
     variant: str = ""
     content_coding: bytes = b""
     content_type: bytes = b""
+    # The caller's trace, as its header says; kept only where traces are made.
+    traceparent: bytes = b""
 
     def __post_init__(self) -> None:
         """Take what a capture costs from the budget."""

@@ -53,6 +53,8 @@ class Site(NamedTuple):
     headers_on: bool
     # Whether `Server-Timing` is among the headers.
     timing: bool = False
+    # Whether exchanges are described to a tracer.
+    traced: bool = False
 
 
 class Forwarder:
@@ -232,6 +234,8 @@ class _Forwarding:
         self.count()
         if self.capture is not None:
             self.capture.end = self.end
+            if self.site.traced:
+                self.capture.traceparent = value_of(self.scope["headers"], b"traceparent")
             if self.request.choice is None:
                 self.capture.let_go("not_routed")
             self.site.mirror.offer(self.capture)

@@ -158,6 +158,8 @@ class MirrorWriter(threading.Thread):
         self._stopping = threading.Event()
         self._give_up_at = float("inf")
         self._bus: Bus | None = None
+        # Sees every assembled exchange, in this thread; neither waits nor raises.
+        self.observe: Callable[[Capture, Exchange], None] | None = None
 
     def run(self) -> None:
         """Write until stopped, then write what is left."""
@@ -206,6 +208,8 @@ class MirrorWriter(threading.Thread):
             slots[_PARTIAL.get(exchange.error or "", _PARTIAL_UPSTREAM)] += 1
         if exchange.error in MALFORMED:
             self._board.add("malformed")
+        if self.observe is not None:
+            self.observe(capture, exchange)
         return exchange
 
     def _publish(self, exchanges: list[Exchange]) -> None:

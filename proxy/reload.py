@@ -21,6 +21,9 @@ NEED_RESTART = (
     "log",
     "proxy.listen",
     "proxy.workers",
+    "proxy.traces.endpoint",
+    "proxy.traces.authorization",
+    "proxy.traces.queue",
     "admin.listen",
     "bus.kind",
     "bus.path",
@@ -49,6 +52,7 @@ def plan_reload(old: Config, new: Config) -> Reload:
     if bool(old.proxy.tls.cert) != bool(tls.cert):  # the listener speaks either HTTP or HTTPS
         stay |= {"proxy.tls.cert", "proxy.tls.key"}
         tls = msgspec.structs.replace(tls, cert=old.proxy.tls.cert, key=old.proxy.tls.key)
+    traces = msgspec.structs.replace(old.proxy.traces, sample=new.proxy.traces.sample)
     others = tuple(key for key in changed if key.partition(".")[0] in OTHERS)
     return Reload(
         msgspec.structs.replace(
@@ -57,7 +61,7 @@ def plan_reload(old: Config, new: Config) -> Reload:
             log=old.log,
             bus=old.bus,
             proxy=msgspec.structs.replace(
-                new.proxy, listen=old.proxy.listen, workers=old.proxy.workers, tls=tls
+                new.proxy, listen=old.proxy.listen, workers=old.proxy.workers, tls=tls, traces=traces
             ),
             admin=msgspec.structs.replace(new.admin, listen=old.admin.listen),
         ),

@@ -36,8 +36,9 @@ from proxy.scoreboard import read_scoreboards
 from proxy.settling import EVERY_S, Settler, proxy_name
 from proxy.status import Surroundings, own_app, own_routes, shown_url
 from proxy.tls import check_tls
+from proxy.tracing import check_traces
 from proxy.verdicts import VerdictBoard, VerdictPoller, stale_after
-from proxy.worker import FLUSH_S, WorkerSpec
+from proxy.worker import FLUSH_S, SPANS_FLUSH_S, WorkerSpec
 
 log = structlog.get_logger(__name__)
 
@@ -74,9 +75,10 @@ def run_proxy(load: Callable[[], Config]) -> int:
 
 
 def _checked(load: Callable[[], Config]) -> Config:
-    """Read the configuration and the certificates that it names. Raises ConfigError."""
+    """Read the configuration and look for the certificates and libraries that it needs. Raises ConfigError."""
     config = load()
     check_tls(config.proxy.tls)
+    check_traces(config.proxy.traces)
     return config
 
 
@@ -240,7 +242,9 @@ class Parent:
         await asyncio.wait(
             {waiting, asyncio.create_task(self._stopping.wait())}, return_when="FIRST_COMPLETED"
         )
-        patience = self._config.proxy.lame_duck_s + self._config.proxy.drain_s + 2.0 * FLUSH_S + 2.0
+        patience = (
+            self._config.proxy.lame_duck_s + self._config.proxy.drain_s + 2.0 * FLUSH_S + SPANS_FLUSH_S + 2.0
+        )
         if not waiting.done():
             if process.returncode is None:
                 process.terminate()

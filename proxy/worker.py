@@ -40,6 +40,8 @@ from proxy.scoreboard import Scoreboard
 from proxy.slots import LOOP
 from proxy.status import Surroundings
 from proxy.tls import for_clients, load_own
+from proxy.tracing import make_describer, make_tracer
+from proxy.tracing.spans import Describer
 from proxy.transport import Transport
 from proxy.transport.open import open_transports, settings_of
 from proxy.verdicts import VerdictBoard, VerdictPoller, stale_after
@@ -50,6 +52,8 @@ log = structlog.get_logger(__name__)
 SWITCH_S = 0.0005
 # How long the last flush may take after the last response.
 FLUSH_S = 5.0
+# And that of the traces after it.
+SPANS_FLUSH_S = 3.0
 # A decoded body may be this many times larger than the largest one that is kept.
 DECODED_RATIO = 8
 
@@ -83,6 +87,9 @@ class Worker:
         self.writer = MirrorWriter(
             self.mirror, self.board, make_assembler(spec), self._open_bus, config.mirror.flush_s
         )
+        self.tracer = make_tracer(config, self._describer(config, router), self.board, spec.version)
+        if self.tracer is not None:
+            self.writer.observe = self.tracer.observe
         self.verdicts = VerdictBoard(arms(router), stale_after(config))
         self.poller = VerdictPoller(self.verdicts, self._open_bus)
         self.transports = open_transports(config)
@@ -110,7 +117,11 @@ class Worker:
             self.verdicts,
             config.proxy.headers == "on",
             config.proxy.server_timing,
+            self.tracer is not None,
         )
+
+    def _describer(self, config: Config, router: Router) -> Describer:
+        return make_describer(config, router, config.mirror.max_body_bytes * DECODED_RATIO)
 
     def reconfigure(self, config: Config) -> None:
         """Serve what comes from now on with another configuration; what runs goes on as it began."""
@@ -123,6 +134,8 @@ class Worker:
         self.spec = self.spec._replace(config=config)
         self.mirror.reconfigure(config.mirror)
         self.writer.reconfigure(assemble, config.mirror.flush_s)
+        if self.tracer is not None:
+            self.tracer.describe = self._describer(config, router)
         self.verdicts.reconfigure(arms(router), stale_after(config), time.time())
         self.forwarder.site = self._site(router, config)
         self.app.reconfigure(self._surroundings())
@@ -157,6 +170,8 @@ class Worker:
         """Serve until the server is stopped, then flush."""
         self.writer.start()
         self.poller.start()
+        if self.tracer is not None:
+            self.tracer.start()
         ticking = asyncio.create_task(self._tick(), name="tick")
         listener = socket.socket(fileno=self.spec.socket_fd)
         self.board.put("started", 1)
@@ -190,10 +205,13 @@ class Worker:
 
     def _flush(self) -> None:
         self.poller.stop()
-        if self.writer.stop(FLUSH_S):
-            self.board.close()
-        else:
+        written = self.writer.stop(FLUSH_S)
+        if not written:
             log.error("bus hangs, what is left of the mirror is counted as lost")
+        # Behind the writer, which still gives it spans. A thread that hangs needs the board to the end.
+        sent = self.tracer is None or self.tracer.stop(SPANS_FLUSH_S)
+        if written and sent:
+            self.board.close()
 
     async def _tick(self) -> None:
         clock = self.mirror.clock.monotonic

@@ -89,6 +89,19 @@ class Limits(_Section, frozen=True, kw_only=True):
     target_bytes: int = 16 * 1024
 
 
+class Traces(_Section, frozen=True, kw_only=True):
+    """OpenTelemetry spans of exchanges, sent to an OTLP receiver over HTTP (needs `driftgate[otel]`)."""
+
+    # URL that takes traces, such as http://127.0.0.1:4318/v1/traces; empty: none are made.
+    endpoint: str = ""
+    # Sent as `Authorization`, whole (such as `Bearer …`).
+    authorization: Secret | None = None
+    # Share of the exchanges that begin a trace of their own, in [0, 1]; what a caller has decided stands.
+    sample: float = 1.0
+    # Spans that may wait to be sent, of each worker; beyond it they are dropped and counted.
+    queue: int = 2048
+
+
 class Proxy(_Section, frozen=True, kw_only=True):
     """The process that clients talk to."""
 
@@ -104,6 +117,7 @@ class Proxy(_Section, frozen=True, kw_only=True):
     tls: Tls = Tls()
     # Whether responses say in `Server-Timing` how long proxy and upstream took; never with `headers: off`.
     server_timing: bool = False
+    traces: Traces = Traces()
     # How long new connections are still served after SIGTERM, while readiness already says no, in seconds.
     lame_duck_s: float = 0.0
     # How long running responses may finish after that, in seconds.
@@ -249,6 +263,31 @@ class Detection(_Section, frozen=True, kw_only=True):
     thresholds: Thresholds = Thresholds()
 
 
+class Canaries(_Section, frozen=True, kw_only=True):
+    """Fixed prompts that the monitor asks the model through the proxy, to tell its changes from the traffic's."""
+
+    # Requests an hour, over all models; 0: none are asked. They cost what the model's provider asks for them.
+    per_hour: float = 0.0
+    # Names of models as clients write them; each is matched to a route as a client's request would be.
+    models: tuple[str, ...] = ()
+    # The prompts, or a file of exchanges (JSON Lines) to take them from.
+    prompts: tuple[str, ...] = ()
+    file: str = ""
+    # Answers to each prompt that make the reference.
+    rounds: int = 8
+    # Base URL to ask; empty: the proxy (`proxy.listen`).
+    to: str = ""
+    # Sent as the bearer token; None where the proxy has the key (`variant.api_key`).
+    key: Secret | None = None
+    # Requests in a day of UTC that are never exceeded.
+    max_per_day: int = 2000
+    # Tokens that one answer may have (0: the model's own limit), and the temperature.
+    max_tokens: int = 512
+    temperature: float = 0.7
+    # Seconds that one answer may take.
+    timeout_s: float = 120.0
+
+
 class Config(_Section, frozen=True, kw_only=True):
     """The whole file."""
 
@@ -262,6 +301,7 @@ class Config(_Section, frozen=True, kw_only=True):
     monitor: Monitor = Monitor()
     baseline: BaselineConfig = BaselineConfig()
     detection: Detection = Detection()
+    canaries: Canaries = Canaries()
     log: Literal["console", "json"] = "console"
 
     @property

@@ -43,6 +43,8 @@ LIMITS = (
     _Limit("proxy.limits.target_bytes", 64, 1 << 20, "between 64 and 1048576 bytes (1 MiB)"),
     _Limit("proxy.lame_duck_s", 0, _MORE, "0 seconds or more"),
     _Limit("proxy.drain_s", 0, _MORE, "0 seconds or more"),
+    _Limit("proxy.traces.sample", 0, 1, "a share between 0 and 1"),
+    _Limit("proxy.traces.queue", 1, 1 << 20, "between 1 and 1048576 spans"),
     _Limit("mirror.sample", 0, 1, "a share between 0 and 1"),
     _Limit("mirror.queue_bytes", 1, _MORE, "a positive number of bytes"),
     _Limit("mirror.max_body_bytes", 1, _MORE, "a positive number of bytes"),
@@ -66,6 +68,12 @@ LIMITS = (
     _Limit("detection.window_hours", _ABOVE_0, 24 * 31, "above 0 and at most 744 hours"),
     _Limit("detection.min_window", 10, _MORE, "10 exchanges or more"),
     _Limit("detection.reward_error", 0, _MORE, "0 or more, in reward units"),
+    _Limit("canaries.per_hour", 0, 3600, "between 0 and 3600 requests an hour"),
+    _Limit("canaries.rounds", 2, 100, "between 2 and 100 answers"),
+    _Limit("canaries.max_per_day", 1, _MORE, "1 request or more"),
+    _Limit("canaries.max_tokens", 0, _MORE, "0 or more tokens"),
+    _Limit("canaries.temperature", 0, 2, "between 0 and 2"),
+    _Limit("canaries.timeout_s", _ABOVE_0, _MORE, _POSITIVE_S),
     _Limit("detection.thresholds.effect_minor", _ABOVE_0, _MORE, "above 0 standard deviations"),
     _Limit("detection.thresholds.points_critical", _ABOVE_0, 1, "a share above 0 and at most 1"),
 )
@@ -81,6 +89,7 @@ def complaints(config: Config) -> Iterator[str]:
     yield from _thresholds(config)
     yield from _routes(config)
     yield from _patterns(config)
+    yield from _canaries(config)
 
 
 def _numbers(config: Config) -> Iterator[str]:
@@ -141,19 +150,22 @@ def _upstreams(config: Config) -> Iterator[str]:
         if route.variant.upstream:
             urls[f"routes[{i}].variant.upstream"] = route.variant.upstream
     for key, url in urls.items():
-        if wrong := _base_url_fault(url):
+        if wrong := _base_url_fault(url, "`variant.api_key`"):
             yield f"{key}: got {wrong}; expected a base URL such as https://api.openai.com/v1"
+    traces = config.proxy.traces.endpoint
+    if traces and (wrong := _base_url_fault(traces, "`proxy.traces.authorization`")):
+        yield f"proxy.traces.endpoint: got {wrong}; expected a URL such as http://127.0.0.1:4318/v1/traces"
 
 
-def _base_url_fault(url: str) -> str:
-    """Say what is not a base URL, without repeating a password; empty when all is well."""
+def _base_url_fault(url: str, secret_key: str) -> str:
+    """Say what is not a plain URL, without repeating a password (which belongs elsewhere); empty when all is well."""
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
         return shown(url)
     if parts.username or parts.password:
-        return "a URL with a user or password in it (give it as `variant.api_key`)"
+        return f"a URL with a user or password in it (give it as {secret_key})"
     plain = parts.scheme in {"http", "https"} and parts.hostname and not parts.query and not parts.fragment
     return "" if plain and not any(c.isspace() for c in url) else shown(url)
 
@@ -222,3 +234,19 @@ def _patterns(config: Config) -> Iterator[str]:
             continue
         if compiled.match(""):
             yield f"{key}: got {pattern!r}; expected a pattern that does not match empty text"
+
+
+def _canaries(config: Config) -> Iterator[str]:
+    asked = config.canaries
+    if asked.prompts and asked.file:
+        yield f"canaries.file: got {asked.file!r} beside canaries.prompts; expected one of them"
+    if not asked.per_hour:
+        return
+    if not asked.prompts and not asked.file:
+        yield "canaries.prompts: got none; expected prompts, or canaries.file (canaries.per_hour is above 0)"
+    if not asked.models:
+        yield "canaries.models: got none; expected the names of models to ask (canaries.per_hour is above 0)"
+    if asked.to and urlsplit(asked.to).scheme not in {"http", "https"}:
+        yield f"canaries.to: got {shown(asked.to)}; expected a base URL such as http://127.0.0.1:8080/v1"
+    if config.proxy.tls.cert and not asked.to:
+        yield "canaries.to: got ''; expected the proxy's https URL (proxy.tls.cert is set)"
