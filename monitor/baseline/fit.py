@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.baseline.contrast import fit_contrast, held_out_fit
+from monitor.baseline.dependence import Measured, dispersion
 from monitor.baseline.frozen import (
     Baseline,
     Encoded,
@@ -25,8 +26,8 @@ from monitor.baseline.frozen import (
 )
 from monitor.baseline.frozen import _arrays as arrays_of
 from monitor.baseline.normal_scores import NormalScores, fit_normal_scores
-from monitor.baseline.overdispersion import overdispersion
 from monitor.baseline.quantiser import RANKS, Assigned, Quantiser, fit_quantiser
+from monitor.baseline.seasonality import Calendar, Seasonality, read_calendar, variances_between
 from monitor.contract.config import BaselineConfig
 from monitor.sketch.bucket import Bucket
 from monitor.sketch.features import Features, Floats, extract
@@ -72,7 +73,7 @@ def build_baseline(
         terms=_terms([e.prompt for e in scored.exchanges], asked, prompted, prompt),
     )
     response = response._replace(
-        scores=fit_normal_scores(y[answered]),
+        scores=fit_normal_scores(_without_missing(y, scored.reward)[answered]),
         terms=_terms([e.response or "" for e in scored.exchanges], said, answered, response),
     )
     design = design_matrix(
@@ -83,6 +84,19 @@ def build_baseline(
     expectation, answers = _fit_expectation(
         design, response.scores.transform(y[answered]), scored.reward[answered].astype(np.float64)
     )
+    latency = _fit_latency(features)
+    times = np.array([e.time for e in scored.exchanges], dtype=np.float64)
+    calendar = read_calendar(times, settings.time_zone)
+    measured = Measured(
+        {
+            "prompt": (prompted, prompt.scores.transform(x[prompted])),
+            "response": (answered, answers.scores),
+            "system": _system_scores(latency, features),
+        },
+        asked.assigned.novelty,
+        features,
+    )
+    plan = _plan(calendar, measured)
     draft = Baseline(
         id="",
         route=route,
@@ -92,17 +106,19 @@ def build_baseline(
         response=response,
         contrast=fit_contrast(*pairs),
         expectation=expectation,
-        latency=_fit_latency(features),
+        latency=latency,
         reward_edges=_reward_edges(scored.reward, answered),
         length_slope=_length_slope(scored.reward, features, answered),
-        overdispersion=_overdispersion(scored, prompt.scores.transform(x[prompted]), answers.scores),
+        overdispersion=dispersion(calendar, times, measured, plan.prior),
         reference=Bucket.empty("", (len(prompt.quantiser.centroids), len(response.quantiser.centroids))),
         notes=_notes(len(prompted), len(answered)),
+        seasonality=plan,
     )
     encoded = draft.encode_assigned(scored, features, asked.assigned, said.assigned)
     encoded.residuals[answered], encoded.expected_reward[answered] = answers
     encoded.answer_fit[answered] = fit[answered]
-    return _with_reference(draft, scored, features, encoded, (asked.held_out, said.held_out))
+    own = _Own(scored, features, encoded, (asked.held_out, said.held_out))
+    return _with_reference(draft, own, calendar)
 
 
 class _Seen(NamedTuple):
@@ -115,11 +131,21 @@ class _Seen(NamedTuple):
     held_out: NDArray[np.intp]
 
 
-def _overdispersion(scored: Scored, prompt_scores: Floats, residuals: Floats) -> dict[str, Floats]:
-    """Measure it where exchanges carry times, in whose order they are given; without times assume independence."""
-    if scored.exchanges[0].time == scored.exchanges[-1].time:
-        return {"prompt": np.ones(prompt_scores.shape[1]), "response": np.ones(residuals.shape[1])}
-    return {"prompt": overdispersion(prompt_scores), "response": overdispersion(residuals)}
+class _Own(NamedTuple):
+    """The baseline's own exchanges as they are seen, and which rows were held out on either side."""
+
+    scored: Scored
+    features: Features
+    encoded: Encoded
+    held_out: tuple[NDArray[np.intp], NDArray[np.intp]]
+
+
+def _system_scores(latency: NormalScores, features: Features) -> tuple[NDArray[np.intp], Floats]:
+    """Return the timed rows and their scores, zero where only the other time is known."""
+    rows = np.flatnonzero(~np.isnan(features.latency))
+    both = np.column_stack([features.latency[rows], features.ttft[rows]])
+    scores = latency.transform(np.nan_to_num(both, nan=-np.inf))
+    return rows, np.where(np.isnan(both), 0.0, scores)
 
 
 def _fit_side(
@@ -162,13 +188,30 @@ def _fit_expectation(design: Floats, response_scores: Floats, reward: Floats) ->
         nothing = _HeldOut(np.zeros((n, p)), np.zeros(n))
         return Expectation(np.zeros((width, p)), flat, np.zeros(width)), nothing
     known = ~np.isnan(reward)
-    filled = np.where(known, reward, reward[known].mean() if known.any() else 0.0)
-    targets = np.column_stack([response_scores, filled])
-    penalty, left = _held_out_residuals(design, targets)
-    coefficients = _ridge(design, targets, penalty)
+    targets = np.column_stack([response_scores, np.where(known, reward, 0.0)])
+    coefficients, left = _regress(design, targets)
+    if not known.all():  # the reward and its score, the last two, are learnt where there are any
+        coefficients[:, -2:], left[:, -2:] = 0.0, np.nan
+        if known.sum() >= FEWEST:
+            coefficients[:, -2:], left[known, -2:] = _regress(design[known], targets[known, -2:])
     residuals = fit_normal_scores(left[:, :-1])
-    held_out = _HeldOut(residuals.transform(left[:, :-1]), filled - left[:, -1])
-    return Expectation(coefficients[:, :-1], residuals, coefficients[:, -1]), held_out
+    scores = residuals.transform(left[:, :-1])
+    scores[~known, -1] = 0.0
+    expected = np.where(np.isnan(left[:, -1]), design @ coefficients[:, -1], targets[:, -1] - left[:, -1])
+    return Expectation(coefficients[:, :-1], residuals, coefficients[:, -1]), _HeldOut(scores, expected)
+
+
+def _without_missing(responses: Floats, reward: NDArray[np.float32]) -> Floats:
+    """Return response features, the last of which is the reward, with NaN where there is no reward."""
+    known = responses.copy()
+    known[np.isnan(reward), -1] = np.nan
+    return known
+
+
+def _regress(design: Floats, targets: Floats) -> tuple[Floats, Floats]:
+    """Return the coefficients, their penalty chosen by cross-validation, and the held-out residuals."""
+    penalty, left = _held_out_residuals(design, targets)
+    return _ridge(design, targets, penalty), left
 
 
 def _held_out_residuals(design: Floats, targets: Floats) -> tuple[float, Floats]:
@@ -236,28 +279,49 @@ def _notes(prompts: int, answers: int) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _with_reference(
-    draft: Baseline,
-    scored: Scored,
-    features: Features,
-    encoded: Encoded,
-    held_out: tuple[NDArray[np.intp], NDArray[np.intp]],
-) -> Baseline:
-    """Fold the baseline's own exchanges, seen as new ones would be, and give the baseline its id.
-
-    Clusters, and the ranks within them, are counted over held-out rows alone.
-    """
-    reference = fold_rows(draft, scored, features, encoded, np.arange(len(scored.exchanges)))
-    prompts, responses = (fold_rows(draft, scored, features, encoded, rows) for rows in held_out)
-    vector, layout = reference.vector.copy(), reference.layout
-    for source, names in (
-        (prompts, ("prompt_clusters", "prompt_ranks")),
-        (responses, ("response_clusters", "response_ranks")),
-    ):
-        for name in names:
-            field = layout.fields[name]
-            vector[field.start : field.stop] = source.vector[field.start : field.stop]
-    identity = content_id(arrays_of(draft), draft.scorer)
+def _with_reference(draft: Baseline, own: _Own, calendar: Calendar) -> Baseline:
+    """Fold the baseline's own exchanges, seen as new ones would be, and give the baseline its id."""
+    everything = np.arange(len(own.scored.exchanges))
+    reference = fold_rows(draft, own.scored, own.features, own.encoded, everything)
+    vector = _own_vector(draft, own, everything)
+    seasonality = _seasonality(draft, own, calendar, vector)
+    fields = {name: getattr(draft, name) for name in Baseline.__slots__} | {"seasonality": seasonality}
+    identity = content_id(arrays_of(Baseline(**fields)), draft.scorer)
     named = Bucket(identity, reference.shape, vector, reference.sample, reference.novel)
-    fields = {name: getattr(draft, name) for name in Baseline.__slots__}
     return Baseline(**fields | {"id": identity, "reference": named})
+
+
+def _own_vector(draft: Baseline, own: _Own, rows: NDArray[np.intp]) -> NDArray[np.int64]:
+    """Fold some rows; clusters, and the ranks within them, are counted over held-out rows alone."""
+    seen = own.scored, own.features, own.encoded
+    bucket = fold_rows(draft, *seen, rows)
+    vector, layout = bucket.vector.copy(), bucket.layout
+    for held_out, side in zip(own.held_out, ("prompt", "response"), strict=True):
+        source = fold_rows(draft, *seen, np.intersect1d(rows, held_out)).vector
+        for name in (f"{side}_clusters", f"{side}_ranks"):
+            field = layout.fields[name]
+            vector[field.start : field.stop] = source[field.start : field.stop]
+    return vector
+
+
+def _plan(calendar: Calendar, measured: Measured) -> Seasonality:
+    """Return the seasonality without what was seen in each slot."""
+    nothing = np.zeros(0), np.zeros((0, 0), np.float32)
+    if not calendar.slots:
+        return Seasonality(calendar.kind, calendar.why, calendar.zone, *nothing, 0.0, 0.0)
+    largest, median = variances_between(calendar, list(measured.scores.values()))
+    return Seasonality(calendar.kind, calendar.why, calendar.zone, *nothing, 1.0 / largest, median)
+
+
+def _seasonality(draft: Baseline, own: _Own, calendar: Calendar, whole: NDArray[np.int64]) -> Seasonality:
+    """Fold the baseline's own exchanges slot by slot, and draw each slot towards the whole."""
+    plan = draft.seasonality
+    if not calendar.slots:
+        return plan
+    seen = np.bincount(calendar.slot, minlength=calendar.slots).astype(np.float64)
+    mean = whole / len(calendar.slot)
+    means = np.tile(mean.astype(np.float32), (calendar.slots, 1))
+    for slot in np.flatnonzero(seen):
+        vector = _own_vector(draft, own, np.flatnonzero(calendar.slot == slot))
+        means[slot] = (vector + plan.prior * mean) / (seen[slot] + plan.prior)
+    return plan._replace(seen=seen, means=means)

@@ -7,7 +7,7 @@ monitors that hold the same id see every exchange alike.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,6 +19,7 @@ from safetensors.numpy import load, save
 from monitor.baseline.contrast import Contrast
 from monitor.baseline.normal_scores import NormalScores
 from monitor.baseline.quantiser import Assigned, Quantiser
+from monitor.baseline.seasonality import NONE, Seasonality
 from monitor.sketch.bucket import Bucket
 from monitor.sketch.features import Features, Floats
 from monitor.sketch.layout import AXES
@@ -80,7 +81,7 @@ class Baseline:
     """A frozen baseline of one route. `size` counts its exchanges, `reference` is their fold.
 
     `overdispersion` gives for each family of scores how much more sums vary than independent exchanges would.
-    `length_slope`: reward that comes with one standard deviation of length among its own answers.
+    `is_matched`: the reference is that of a window's hours. `length_slope`: reward that comes with one standard deviation of length among its own answers.
     """
 
     id: str
@@ -97,6 +98,8 @@ class Baseline:
     overdispersion: dict[str, Floats]
     reference: Bucket
     notes: tuple[str, ...] = ()
+    seasonality: Seasonality = NONE
+    is_matched: bool = False
 
     @property
     def size(self) -> int:
@@ -107,6 +110,20 @@ class Baseline:
     def shape(self) -> tuple[int, int]:
         """Clusters of prompts and of responses."""
         return len(self.prompt.quantiser.centroids), len(self.response.quantiser.centroids)
+
+    def matched(self, window: Bucket) -> Baseline:
+        """Return this baseline with the reference of a window's own hours, as large as that is known well.
+
+        What is returned tells no hours apart any more.
+        """
+        expected = self.seasonality.expected(window.read("hours"))
+        if expected is None:
+            return self
+        size = 1.0 / (expected.typical + 1.0 / self.size)
+        vector = np.rint(expected.mean * size).astype(np.int64)
+        own = self.reference
+        reference = Bucket(own.baseline, own.shape, vector, own.sample, own.novel)
+        return replace(self, reference=reference, seasonality=NONE, is_matched=True)
 
     def encode(self, scored: Scored, features: Features) -> Encoded:
         """See n exchanges through this baseline."""
@@ -130,11 +147,13 @@ class Baseline:
         )
         design = design_matrix(prompt_scores, prompts.cluster, self.shape[0])
         left = response_scores - design @ self.expectation.response
+        residuals = self.expectation.residuals.transform(left)
+        residuals[np.isnan(scored.reward), -1] = 0.0  # no reward says nothing; it is not counted either
         return Encoded(
             prompts,
             responses,
             prompt_scores,
-            self.expectation.residuals.transform(left),
+            residuals,
             design @ self.expectation.reward,
             fit,
         )
@@ -150,6 +169,7 @@ class Baseline:
             prompt_terms=self.prompt.terms,
             response_terms=self.response.terms,
             notes=self.notes,
+            seasonality=(self.seasonality.kind, self.seasonality.why, self.seasonality.zone),
         )
         arrays = {name: np.ascontiguousarray(value) for name, value in _arrays(self).items()}
         return save(arrays, {"driftgate": msgspec.json.encode(meta).decode()})
@@ -185,6 +205,7 @@ class _Meta(msgspec.Struct, frozen=True, kw_only=True):
     prompt_terms: tuple[tuple[str, ...], ...]
     response_terms: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...]
+    seasonality: tuple[str, str, str]
 
 
 def content_id(arrays: dict[str, NDArray[Any]], scorer: str) -> str:
@@ -230,6 +251,11 @@ def _arrays(b: Baseline) -> dict[str, NDArray[Any]]:
         "reference": np.frombuffer(b.reference.to_bytes(), dtype=np.uint8),
     }
     arrays |= {f"contrast.{name}": value for name, value in b.contrast._asdict().items()}
+    arrays |= {
+        "season.seen": b.seasonality.seen,
+        "season.means": b.seasonality.means,
+        "season.weights": np.array([b.seasonality.prior, b.seasonality.spread]),
+    }
     arrays |= {f"overdispersion.{family}": value for family, value in b.overdispersion.items()}
     for name, side in (("prompt", b.prompt), ("response", b.response)):
         arrays |= {
@@ -268,4 +294,7 @@ def _from_arrays(meta: _Meta, a: dict[str, NDArray[Any]]) -> Baseline:
         overdispersion={k.partition(".")[2]: v for k, v in a.items() if k.startswith("overdispersion.")},
         reference=Bucket.from_bytes(a["reference"].tobytes()),
         notes=meta.notes,
+        seasonality=Seasonality(
+            *meta.seasonality, a["season.seen"], a["season.means"], *map(float, a["season.weights"])
+        ),
     )

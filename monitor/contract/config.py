@@ -223,6 +223,8 @@ class BaselineConfig(_Section, frozen=True, kw_only=True):
     size: int = 10_000
     # A file of exchanges to create it from instead; empty: learn from traffic.
     file: str = ""
+    # Whose clock hours of the day and week are told by: a name of the IANA time zone database.
+    time_zone: str = "UTC"
     # Clusters of the quantisers of prompts and responses.
     clusters: int = 32
     seed: int = 0

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from monitor.contract.config_errors import shown
 
@@ -85,6 +86,7 @@ def complaints(config: Config) -> Iterator[str]:
     yield from _addresses(config)
     yield from _upstreams(config)
     yield from _tls(config)
+    yield from _time_zone(config)
     yield from _scoring(config)
     yield from _thresholds(config)
     yield from _routes(config)
@@ -175,6 +177,16 @@ def _tls(config: Config) -> Iterator[str]:
     for name, key, cert in (("client_", tls.client_key, tls.client_cert), ("", tls.key, tls.cert)):
         if key and not cert:
             yield f"proxy.tls.{name}key: got {key!r} without {name}cert; expected the certificate beside its key"
+
+
+def _time_zone(config: Config) -> Iterator[str]:
+    name = config.baseline.time_zone
+    try:
+        known = name == "UTC" or bool(ZoneInfo(name))
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        known = False
+    if not known:
+        yield f"baseline.time_zone: got {name!r}; expected a time zone such as Europe/Berlin, or UTC"
 
 
 def _scoring(config: Config) -> Iterator[str]:

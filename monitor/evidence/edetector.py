@@ -8,54 +8,59 @@ before A minutes (Shin, Ramdas & Rinaldo 2024, e-detectors; the average needs no
 Stakes on normal scores use that these are 1-sub-Gaussian (see `normal_scores`); counts use likelihood ratios. The
 null is not the baseline's mean exactly but a tolerance around it, because a baseline is itself an estimate, and
 every variance is multiplied by the baseline's overdispersion.
+
+Where the baseline tells hours apart, the null is that of the exchanges' own hours. An hour's expectation errs the same
+way for the whole hour; with a variance v of that error, n exchanges of one hour have a sum of variance n + n^2 v, and
+each step pays its part of it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.baseline.frozen import Baseline
+from monitor.baseline.seasonality import Seasonality
+from monitor.evidence.banks import SCORE_BANKS, CellBank, Delta, RateBank, ScoreBank
 from monitor.evidence.findings import Findings
 from monitor.sketch.bucket import Bucket
-from monitor.sketch.layout import PROMPT_SCORES, RESPONSE_SCORES, SYSTEM_SCORES, known_share
 
 Floats = NDArray[np.float64]
 
 MINUTES_PER_MONTH = 30 * 24 * 60
-_STAKES = np.array([0.1, 0.2, 0.4, 0.8])
 # Shares of the budget; within a family all processes weigh the same.
-_SHARES = {"prompt": 0.20, "novelty": 0.15, "response": 0.45, "quality": 0.10, "system": 0.10}
+_SHARES = {
+    "prompt": 0.20,
+    "novelty": 0.15,
+    "response": 0.45,
+    "quality": 0.10,
+    "system": 0.05,
+    "repetition": 0.05,
+}
 # Minutes that one step may add to the wealth: after a long silence nothing is suspicious by itself.
 LONGEST_STEP = 60.0
 # What one signal must show by itself, in a window that begins where its change began.
 SIGNAL_LEVEL = 0.001
-# Tolerance around the baseline's mean, in standard errors of that mean.
-_TOLERANCE = 3.0
 # Wealth beyond this many logs over the alarm adds nothing but a slower recovery.
 _LOG_HEADROOM = 6.0
-# (count, out of) pairs whose rise is bet on.
-_RATES: tuple[tuple[str, str, str], ...] = (
-    ("novelty", "novel_90", "prompts"),
-    ("novelty", "novel_98", "prompts"),
-    ("quality", "refused", "answers"),
-    ("quality", "truncated", "exchanges"),
-    ("quality", "empty", "exchanges"),
-    ("quality", "incomplete", "exchanges"),
-    ("quality", "errors", "exchanges"),
-)
-_RISES = np.array([0.02, 0.05, 0.12, 0.3, 0.6])
 
 
-class Process(msgspec.Struct, frozen=True, array_like=True):
-    """What a process bets on: a family, the score or count it watches, and the direction (+1 rises)."""
+class Visit(NamedTuple):
+    """The slot that the last step ended in, -1 where hours are not told apart, and the exchanges seen in it since."""
 
-    family: str
-    name: str
-    sign: int
+    slot: int
+    seen: float
+
+    def in_slot(self, slot: int) -> float:
+        """Return how many exchanges of this slot came just before."""
+        return self.seen if slot == self.slot else 0.0
+
+
+NOWHERE = Visit(-1, 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +74,7 @@ class Evidence:
     log_wealth: Floats
     onset: Floats
     since: float | None = None
+    visit: Visit = NOWHERE
 
     @property
     def alarmed(self) -> bool:
@@ -77,19 +83,20 @@ class Evidence:
 
     def to_bytes(self) -> bytes:
         """Encode for the store."""
-        parts = (self.baseline, self.log_wealth.tobytes(), self.onset.tobytes(), self.since)
+        state = self.log_wealth.tobytes(), self.onset.tobytes()
+        parts = (self.baseline, *state, self.since, self.visit)
         return msgspec.msgpack.encode(parts)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Evidence:
         """Decode. Raises ValueError when the data are damaged."""
         try:
-            baseline, wealth, onset, since = msgspec.msgpack.decode(
-                data, type=tuple[str, bytes, bytes, float | None]
+            baseline, wealth, onset, since, visit = msgspec.msgpack.decode(
+                data, type=tuple[str, bytes, bytes, float | None, Visit]
             )
         except msgspec.MsgspecError as error:
             raise ValueError(f"damaged evidence: {error}") from None
-        return cls(baseline, np.frombuffer(wealth).copy(), np.frombuffer(onset).copy(), since)
+        return cls(baseline, np.frombuffer(wealth).copy(), np.frombuffer(onset).copy(), since, visit)
 
 
 class Detector:
@@ -97,8 +104,13 @@ class Detector:
 
     def __init__(self, baseline: Baseline, false_alarms_per_month: float) -> None:
         self.baseline_id = baseline.id
+        self._seasonality: Seasonality = baseline.seasonality
         self.log_alarm = float(np.log(MINUTES_PER_MONTH / false_alarms_per_month))
-        self._banks = [_ScoreBank(baseline, *bank) for bank in _BANKS] + [_RateBank(baseline)]
+        self._banks: list[ScoreBank | RateBank | CellBank] = [
+            *(ScoreBank(baseline, *bank) for bank in SCORE_BANKS),
+            RateBank(baseline),
+            CellBank(baseline),
+        ]
         self.processes = [process for bank in self._banks for process in bank.processes]
         families = [process.family for process in self.processes]
         self._log_weight = np.array([np.log(_SHARES[f] / families.count(f)) for f in families])
@@ -113,9 +125,17 @@ class Detector:
         """Wealth that no process passes, as a log."""
         return self.log_alarm - self._log_weight + _LOG_HEADROOM
 
-    def log_e_values(self, delta: Bucket) -> Floats:
-        """Return what each process wins or loses, as a log, on what was folded since the last step."""
-        return np.concatenate([bank.log_e_values(delta) for bank in self._banks])
+    def log_e_values(self, delta: Bucket, before: Visit = NOWHERE) -> Floats:
+        """Return what each process wins or loses, as a log, on what was folded since the last step.
+
+        `before` is where that step ended.
+        """
+        expected, error = self._seasonality.expected(delta.read("hours")), 0.0
+        if expected is not None:
+            load = 2.0 * before.in_slot(expected.slot) + delta.n
+            error = expected.variance * self._seasonality.repeats * load
+        seen = Delta(delta, expected, error)
+        return np.concatenate([bank.log_e_values(seen) for bank in self._banks])
 
     def start(self) -> Evidence:
         """Return evidence of nothing yet."""
@@ -127,7 +147,7 @@ class Detector:
 
         The alarm stands from when the wealth reaches the budget until it has fallen to its square root.
         """
-        stake = self.log_e_values(delta)
+        stake = self.log_e_values(delta, evidence.visit)
         fresh = np.log(np.clip(minutes, 1e-9, LONGEST_STEP))
         grown = np.logaddexp(evidence.log_wealth, fresh)
         onset = np.where(evidence.log_wealth <= fresh, now, evidence.onset)
@@ -135,7 +155,15 @@ class Detector:
         total = self.total(log_wealth)
         alarmed = total >= (self.log_alarm / 2 if evidence.alarmed else self.log_alarm)
         since = evidence.since if evidence.alarmed else self._since(log_wealth, onset)
-        return Evidence(evidence.baseline, log_wealth, onset, since if alarmed else None)
+        visit = self.visit_after(evidence.visit, delta)
+        return Evidence(evidence.baseline, log_wealth, onset, since if alarmed else None, visit)
+
+    def visit_after(self, before: Visit, delta: Bucket) -> Visit:
+        """Return the hour that a step ends in, and how many exchanges it has had by then."""
+        expected = self._seasonality.expected(delta.read("hours"))
+        if expected is None:
+            return NOWHERE
+        return Visit(expected.slot, before.in_slot(expected.slot) + delta.n)
 
     def total(self, log_wealth: Floats) -> float:
         """Return the log of the weighted mean wealth, to be compared with `log_alarm`."""
@@ -185,6 +213,7 @@ class Detector:
             traffic=shows["prompt"] or shows["novelty"],
             behaviour=shows["response"] or shows["quality"],
             service=shows["system"] or shows["quality"],
+            repetition=shows["repetition"],
             signal_level=SIGNAL_LEVEL,
             e_values={family: float(np.exp(min(w, 700.0))) for family, w in wealth.items()},
             since=evidence.since,
@@ -197,69 +226,3 @@ class Detector:
         """
         part = log_wealth + self._log_weight
         return float(onset[part >= part.max() - 1.0].max())
-
-
-# (family, names, field of sums, count of exchanges in them, key of the overdispersion)
-_BANKS: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
-    ("prompt", PROMPT_SCORES, "prompt_scores", "prompts"),
-    ("response", RESPONSE_SCORES, "response_scores", "supported"),
-    ("system", SYSTEM_SCORES, "system_scores", "timed"),
-)
-
-
-def _signs(name: str) -> tuple[int, int]:
-    """Return the two directions bet on.
-
-    Texts nearer to the baseline's centres than its own are no news, nor are answers that fit better: those to prompts
-    that the baseline learnt from do.
-    """
-    if name.endswith("novelty"):
-        return (1, 1)
-    return (-1, -1) if name == "answer fit" else (1, -1)
-
-
-class _ScoreBank:
-    """Both directions and all stakes on each normal score of a family."""
-
-    def __init__(
-        self, baseline: Baseline, family: str, names: tuple[str, ...], sums: str, count: str
-    ) -> None:
-        self._sums, self._count = sums, count
-        self._signs = np.array([_signs(name) for name in names], dtype=np.float64)[:, :, None]
-        self.processes = [
-            Process(family, name, sign) for name in names for sign in _signs(name) for _ in _STAKES
-        ]
-        dispersion = baseline.overdispersion.get(family, np.ones(len(names)))
-        size = max(1, baseline.reference.count(count)) * known_share(names)
-        self._tolerance = (_TOLERANCE * np.sqrt(dispersion / size))[:, None, None]
-        self._variance = dispersion[:, None, None]
-
-    def log_e_values(self, delta: Bucket) -> Floats:
-        n, sums = delta.count(self._count), delta.read(self._sums)[:, None, None]
-        signed = sums * self._signs - n * self._tolerance
-        log_e = _STAKES * signed - n * self._variance * _STAKES**2 / 2
-        return np.asarray(log_e, dtype=np.float64).ravel()
-
-
-class _RateBank:
-    """Rises of shares: likelihood ratios of Bernoulli counts, tempered by the overdispersion."""
-
-    def __init__(self, baseline: Baseline) -> None:
-        reference = baseline.reference
-        self.processes = [Process(family, name, 1) for family, name, _ in _RATES for _ in _RISES]
-        hits = np.array([reference.count(name) for _, name, _ in _RATES], dtype=np.float64)
-        of = np.array([max(1, reference.count(total)) for _, _, total in _RATES], dtype=np.float64)
-        rate = (hits + 0.5) / (of + 1.0)
-        # The rates of novel prompts were measured on the held-out half.
-        known = np.where(np.array([family == "novelty" for family, _, _ in _RATES]), of / 2, of)
-        self._null = np.minimum(rate + _TOLERANCE * np.sqrt(rate / known) + 3.0 / known, 0.95)[:, None]
-        self._rise = self._null + (1.0 - self._null) * _RISES
-        novelty = float(baseline.overdispersion["prompt"][PROMPT_SCORES.index("prompt novelty")])
-        self._temper = np.array([novelty if family == "novelty" else 1.0 for family, _, _ in _RATES])[:, None]
-
-    def log_e_values(self, delta: Bucket) -> Floats:
-        hits = np.array([delta.count(name) for _, name, _ in _RATES], dtype=np.float64)[:, None]
-        of = np.array([delta.count(total) for _, _, total in _RATES], dtype=np.float64)[:, None]
-        ratio = hits * np.log(self._rise / self._null)
-        ratio = ratio + (of - hits) * np.log((1.0 - self._rise) / (1.0 - self._null))
-        return np.asarray(ratio / self._temper, dtype=np.float64).ravel()

@@ -10,7 +10,7 @@ class Findings:
     """Which families of signals show a change that is not noise.
 
     `traffic`: the prompts. `behaviour`: the responses given their prompts. `service`: errors, truncation, latency.
-    `drifted` is the whole evidence at its level; the families say where it lies. `p_values` and `e_values` are by
+    `repetition`: one prompt or one user that fills the traffic. `drifted` is the whole evidence at its level; the families say where it lies. `p_values` and `e_values` are by
     family. `since`: estimated onset (epoch s). `signal_level`: the p-value that one signal needs beside it.
     """
 
@@ -18,6 +18,7 @@ class Findings:
     traffic: bool = False
     behaviour: bool = False
     service: bool = False
+    repetition: bool = False
     signal_level: float = 0.01
     p_values: dict[str, float] = field(default_factory=dict)
     e_values: dict[str, float] = field(default_factory=dict)

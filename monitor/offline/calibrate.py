@@ -22,7 +22,7 @@ from scipy.stats import chi2
 from monitor.baseline import Baseline, build_baseline
 from monitor.contract import Signal, Tier
 from monitor.contract.config import BaselineConfig, Detection
-from monitor.evidence.edetector import LONGEST_STEP, Detector
+from monitor.evidence.edetector import LONGEST_STEP, NOWHERE, Detector
 from monitor.evidence.power import smallest_seen
 from monitor.offline.backtest import backtest
 from monitor.offline.blocks import Blocks, HistoryTooShort, Rows, cut, split
@@ -185,9 +185,11 @@ def count_alarms(stream: Stream, budgets: Sequence[float]) -> NDArray[np.int64]:
     weights = np.exp(detectors[0].log_weights)
     wealth = np.zeros_like(ceiling)
     standing, alarms = np.zeros(len(budgets), dtype=bool), np.zeros(len(budgets), dtype=np.int64)
+    visit = NOWHERE
     with np.errstate(over="ignore", under="ignore"):
         for elapsed, bucket in stream.minutes:
-            won = np.exp(detectors[0].log_e_values(bucket))
+            won = np.exp(detectors[0].log_e_values(bucket, visit))
+            visit = detectors[0].visit_after(visit, bucket)
             wealth = np.minimum((wealth + min(elapsed, LONGEST_STEP)) * won, ceiling)
             total = wealth @ weights
             alarmed = total >= np.where(standing, np.sqrt(enough), enough)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.sketch.cells import cells_of
 from monitor.sketch.scored import Scored
 from monitor.text.style import RESPONSE_FEATURES, prompt_style, response_style, style_matrix
 
@@ -20,7 +21,8 @@ _TRUNCATED = frozenset({"length", "max_tokens", "max_output_tokens"})
 class Features(NamedTuple):
     """Of n exchanges: masks and counts bool (n,), styles float64 (n, features), `latency`, `ttft` log s or NaN.
 
-    `prompted`: the prompt has an embedding. `answered`: so has a complete answer, which can be judged.
+    `prompted`: the prompt has an embedding. `answered`: so has a complete answer, which can be judged. `prompt_cell`,
+    `user_cell` int (n,): see `cells`; -1 where there is none.
     """
 
     prompted: Mask
@@ -29,6 +31,8 @@ class Features(NamedTuple):
     response_style: Floats
     latency: Floats
     ttft: Floats
+    prompt_cell: NDArray[np.intp]
+    user_cell: NDArray[np.intp]
     flags: dict[str, Mask]
 
 
@@ -63,6 +67,8 @@ def extract(scored: Scored) -> Features:
         response,
         _log_seconds(e.latency_s for e in exchanges),
         _log_seconds(e.ttft_s for e in exchanges),
+        cells_of((e.prompt for e in exchanges), n),
+        cells_of((e.user for e in exchanges), n),
         flags,
     )
 

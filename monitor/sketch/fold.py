@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from monitor.baseline.frozen import Baseline, Encoded
 from monitor.sketch.bucket import Bucket, BucketKey
+from monitor.sketch.cells import counted
 from monitor.sketch.features import Features, Floats, Mask, extract
+from monitor.sketch.hours import counted_hours, hour_of_week
 from monitor.sketch.layout import COUNTS, RANK_CELLS, Layout, fixed, layout_for
 from monitor.sketch.reservoir import Kept, excerpt, priority_of, smallest
 from monitor.sketch.scored import Scored
@@ -67,6 +69,10 @@ def fold_rows(
     _add_rewards(sums, baseline, scored.reward.astype(np.float64), rewarded)
     _add_attribution(sums, scored, encoded, rewarded, is_supported)
     _add_times(sums, baseline, features, rows)
+    moments = np.array([scored.exchanges[row].time for row in rows.tolist()], dtype=np.float64)
+    sums.add("hours", counted_hours(hour_of_week(moments, baseline.seasonality.zone)))
+    sums.add("prompt_cells", counted(features.prompt_cell[rows]))
+    sums.add("user_cells", counted(features.user_cell[rows]))
     return Bucket(baseline.id, baseline.shape, sums.vector, *_samples(scored, encoded, prompted))
 
 
@@ -169,4 +175,5 @@ def _keep(scored: Scored, encoded: Encoded, row: int, priority: int) -> Kept:
         int(encoded.prompts.cluster[row]),
         int(encoded.responses.cluster[row]),
         round(float(encoded.prompts.novelty[row]), 4),
+        e.user or "",
     )

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.sketch.cells import CELLS
+from monitor.sketch.hours import HOURS
 from monitor.text.style import PROMPT_FEATURES, RESPONSE_FEATURES
 
 SCALE = 1 << 16
@@ -50,6 +52,18 @@ RESPONSE_SCORES: tuple[str, ...] = (
     "reward",
 )
 SYSTEM_SCORES: tuple[str, ...] = ("latency", "time to first token")
+
+
+# (family of evidence, count, out of which count): the shares whose rise is watched.
+RATES: tuple[tuple[str, str, str], ...] = (
+    ("novelty", "novel_90", "prompts"),
+    ("novelty", "novel_98", "prompts"),
+    ("quality", "refused", "answers"),
+    ("quality", "truncated", "exchanges"),
+    ("quality", "empty", "exchanges"),
+    ("quality", "incomplete", "exchanges"),
+    ("quality", "errors", "exchanges"),
+)
 
 
 def known_share(names: tuple[str, ...]) -> NDArray[np.float64]:
@@ -126,6 +140,10 @@ def layout_for(prompt_clusters: int, response_clusters: int) -> Layout:
         ("unsupported", 1, False),
         ("unsupported_reward", 1, True),
         ("unsupported_expected", 1, True),
+        # When: exchanges by hour of the week. What comes again: hashed prompts and users.
+        ("hours", HOURS, False),
+        ("prompt_cells", CELLS, False),
+        ("user_cells", CELLS, False),
     ]
     fields, at = {}, 0
     for name, size, real in parts:

@@ -25,6 +25,7 @@ class Kept(msgspec.Struct, frozen=True, array_like=True):
     prompt_cluster: int
     response_cluster: int
     novelty: float
+    user: str = ""
 
 
 def priority_of(exchange_id: str) -> int:

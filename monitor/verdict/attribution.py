@@ -21,6 +21,7 @@ _FEWEST = 20
 
 def attribute(baseline: Baseline, window: Bucket) -> Attribution | None:
     """Split the reward change of a window; None where there are too few rewards on either side."""
+    baseline = baseline.matched(window)
     reference = baseline.reference
     n, m = window.count("rewarded"), reference.count("rewarded")
     supported, known = n - int(window.total("unsupported")), m - int(reference.total("unsupported"))

@@ -7,7 +7,7 @@ from monitor.contract import Attribution, Cause, Direction, Signal, Tier, Verdic
 _CAUSES = {
     Cause.TRAFFIC: "users ask for other things",
     Cause.MODEL: "the model answers differently",
-    Cause.DATA_QUALITY: "answers are broken or missing",
+    Cause.DATA_QUALITY: "the data are at fault",
     Cause.SCORER: "the scorer changed",
     Cause.UNCERTAIN: "cause uncertain",
     Cause.NONE: "",
@@ -32,6 +32,8 @@ _NAMES = {
     "refusal": "refusals",
     "empty": "empty answers",
     "incomplete": "answers cut short",
+    "duplicates": "the same prompts again and again:",
+    "flood": "one user's share:",
 }
 
 

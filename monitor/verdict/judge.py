@@ -22,6 +22,9 @@ from monitor.verdict.signals import measure, reward_scale
 from monitor.verdict.tiers import NEVER_RAISED, RULES, grade
 
 _SERVICE = ("errors", "incomplete", "empty", "truncation")
+_REPETITION = ("duplicates", "flood")
+# Most that one exchange can move a normal score (see `normal_scores`), so that a share f moves its mean by f times this.
+_LARGEST_SCORE = 2.5
 _FEWEST_DRIFTED = 10
 # An answer fit that falls by this share is worse, whatever the reward says.
 _LOST_FIT = 0.25
@@ -135,7 +138,8 @@ def _cause(findings: Findings, signals: dict[str, Signal]) -> Cause:
     """Name who changed. The response given its prompt speaks before the mix of prompts does."""
     if not findings.drifted:
         return Cause.NONE
-    if findings.service and any(signals[name].tier.concern >= 2 for name in _SERVICE if name in signals):
+    broken = findings.service and any(signals[name].tier.concern >= 2 for name in _SERVICE if name in signals)
+    if broken or _explained_by_repetition(signals):
         return Cause.DATA_QUALITY
     if findings.behaviour and findings.traffic and _new(signals) > _MOSTLY_NEW:
         return Cause.UNCERTAIN
@@ -144,6 +148,29 @@ def _cause(findings: Findings, signals: dict[str, Signal]) -> Cause:
     if findings.traffic:
         return Cause.TRAFFIC
     return Cause.UNCERTAIN
+
+
+def _explained_by_repetition(signals: dict[str, Signal]) -> bool:
+    """Tell whether one prompt or user that fills the traffic is enough to have moved everything else as far as it did.
+
+    A share f of the exchanges moves the mean of a normal score by `_LARGEST_SCORE` times f at most, and makes no more
+    than f of the prompts new; what moved further moved for another reason.
+    """
+    raised = [signals[name] for name in _REPETITION if name in signals and signals[name].tier.concern]
+    share = max((signal.value for signal in raised), default=0.0)
+    if not share:
+        return False
+    bounds = {
+        "new_clusters": share,
+        **dict.fromkeys(("prompt_novelty", "response_given_prompt"), share * _LARGEST_SCORE),
+    }
+    return all(_least(signals[name]) <= most for name, most in bounds.items() if name in signals)
+
+
+def _least(signal: Signal) -> float:
+    """Return the smallest size of an effect that its interval allows."""
+    low, high = signal.interval or (0.0, 0.0)
+    return max(low, -high, 0.0)
 
 
 def _new(signals: dict[str, Signal]) -> float:

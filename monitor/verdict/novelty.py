@@ -35,20 +35,26 @@ class NewShare(NamedTuple):
     p_value: float
 
 
-def new_share(ranks: Floats, baseline_size: int, overdispersion: float = 1.0) -> NewShare | None:
+def new_share(
+    ranks: Floats, baseline_size: int, overdispersion: float = 1.0, usual: Floats | None = None
+) -> NewShare | None:
     """Estimate from a histogram (cells,) of novelty ranks; None when it is empty.
 
-    `baseline_size` counts the held-out prompts that the ranks rest on.
+    `baseline_size` counts the held-out prompts that the ranks rest on. `usual` (cells,) is the histogram that the
+    window's hours lead one to expect; without it ranks are expected to be uniform.
     """
     n = float(ranks.sum())
     if not n:
         return None
     below = np.cumsum(ranks) / n
     cells = len(ranks)
+    uniform = np.arange(1, cells + 1) / cells
+    expected = uniform if usual is None or not usual.sum() else np.cumsum(usual) / usual.sum()
     spread = overdispersion * (1.0 / n + 1.0 / max(1, baseline_size))
     share, error, tail = [], [], []
-    for t in _RANKS:
-        seen = float(below[round(t * cells) - 1])
+    for rank in _RANKS:
+        cell = round(rank * cells) - 1
+        seen, t = float(below[cell]), float(np.clip(expected[cell], 0.01, 0.99))
         share.append(1.0 - seen / t)
         error.append(np.sqrt(spread * max(seen * (1.0 - seen), 0.25 / n)) / t)
         tail.append(_tail(seen + 0.5 / n, t, spread))

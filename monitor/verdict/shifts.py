@@ -13,8 +13,7 @@ from monitor.sketch.bucket import Bucket
 from monitor.sketch.reservoir import Kept
 from monitor.text.style import RESPONSE_FEATURES
 from monitor.text.terms import top_terms
-from monitor.verdict.novelty import new_share
-from monitor.verdict.signals import style_shifts
+from monitor.verdict.signals import new_share_of, style_shifts
 
 Floats = NDArray[np.float64]
 _SHOWN = 3
@@ -25,6 +24,7 @@ _SURELY = 0.001
 
 def explain(baseline: Baseline, window: Bucket) -> tuple[Shift, ...]:
     """Return what moved most: new prompts, grown or shrunken clusters of prompts and responses, style."""
+    baseline = baseline.matched(window)
     return (
         *_new_prompts(baseline, window),
         *_clusters("prompt_cluster", baseline, window),
@@ -34,7 +34,7 @@ def explain(baseline: Baseline, window: Bucket) -> tuple[Shift, ...]:
 
 
 def _new_prompts(baseline: Baseline, window: Bucket) -> list[Shift]:
-    share = new_share(window.read("prompt_ranks"), baseline.reference.count("prompts"))
+    share = new_share_of(baseline, window)
     if share is None or not window.novel or share.p_value > _SURELY:
         return []
     novel = sorted(window.novel, key=lambda kept: -kept.novelty)

@@ -7,6 +7,7 @@ the list of all. The cost does not depend on how many exchanges the window holds
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import msgspec
@@ -16,19 +17,23 @@ from scipy.stats import norm
 
 from monitor.baseline.frozen import Baseline
 from monitor.contract import Signal, Tier
+from monitor.evidence.repetition import COUNTERS, repeated
 from monitor.sketch.bucket import Bucket
-from monitor.sketch.layout import PROMPT_SCORES, RESPONSE_SCORES, SYSTEM_SCORES, known_share
+from monitor.sketch.layout import PROMPT_SCORES, RATES, RESPONSE_SCORES, SYSTEM_SCORES, known_share
 from monitor.text.style import RESPONSE_FEATURES
 from monitor.verdict.divergence import Divergence, compare_histograms
-from monitor.verdict.novelty import new_share
+from monitor.verdict.novelty import NewShare, new_share
 
 Floats = NDArray[np.float64]
 Measure = Callable[[Baseline, Bucket], Signal | None]
 _FEWEST = 20
+# A user who is in the samples so often is named.
+_SEEN_OFTEN = 3
 
 
 def measure(baseline: Baseline, window: Bucket) -> dict[str, Signal]:
-    """Measure all signals; their tiers are `ok` until judged."""
+    """Measure all signals against the baseline of the window's own hours; their tiers are `ok` until judged."""
+    baseline = baseline.matched(window)
     measured = {name: signal(baseline, window) for name, signal in SIGNALS.items()}
     return {name: signal for name, signal in measured.items() if signal is not None}
 
@@ -48,10 +53,7 @@ def _interval(effect: float, error: float) -> tuple[float, float]:
 
 
 def _new_clusters(baseline: Baseline, window: Bucket) -> Signal | None:
-    dispersion = dispersion_of(baseline, "prompt", "prompt novelty", PROMPT_SCORES)
-    share = new_share(
-        window.read("prompt_ranks"), int(baseline.reference.read("prompt_ranks").sum()), dispersion
-    )
+    share = new_share_of(baseline, window)
     if share is None:
         return None
     return Signal(
@@ -68,6 +70,14 @@ def _new_clusters(baseline: Baseline, window: Bucket) -> Signal | None:
     )
 
 
+def new_share_of(baseline: Baseline, window: Bucket) -> NewShare | None:
+    """Estimate the share of new prompts of a window beside a baseline that is matched to its hours."""
+    usual = baseline.reference.read("prompt_ranks")
+    dispersion = dispersion_of(baseline, "prompt", "prompt novelty", PROMPT_SCORES)
+    by_hour = usual if baseline.is_matched else None
+    return new_share(window.read("prompt_ranks"), int(usual.sum()), dispersion, by_hour)
+
+
 def _prompt_novelty(baseline: Baseline, window: Bucket) -> Signal | None:
     n, m = window.count("prompts"), baseline.reference.read("prompt_ranks").sum()
     if not n:
@@ -75,6 +85,11 @@ def _prompt_novelty(baseline: Baseline, window: Bucket) -> Signal | None:
     ranks = window.read("prompt_ranks")
     mean = float((ranks * (np.arange(len(ranks)) + 0.5)).sum() / len(ranks) / n)
     effect = float(window.read("prompt_scores")[PROMPT_SCORES.index("prompt novelty")] / n)
+    usual = baseline.reference
+    if baseline.is_matched:
+        effect -= float(usual.read("prompt_scores")[PROMPT_SCORES.index("prompt novelty")]) / usual.count(
+            "prompts"
+        )
     dispersion = dispersion_of(baseline, "prompt", "prompt novelty", PROMPT_SCORES)
     error = float(np.sqrt(dispersion * (1 / n + 1 / m)))
     return _standardised("mean rank of distance", mean, 0.5, effect, error)
@@ -216,6 +231,7 @@ def _style_feature(feature: str, unit: str, shown: Callable[[float], float]) -> 
 
 def _rate(name: str, of: str) -> Measure:
     """Share of exchanges; the effect is Cohen's h, the p-value of the pooled two-proportion test."""
+    place = [rate for _, rate, _ in RATES].index(name)
 
     def measured(baseline: Baseline, window: Bucket) -> Signal | None:
         n, m = window.count(of), baseline.reference.count(of)
@@ -224,22 +240,47 @@ def _rate(name: str, of: str) -> Measure:
         before, after = baseline.reference.count(name) / m, window.count(name) / n
         effect = 2 * (np.arcsin(np.sqrt(after)) - np.arcsin(np.sqrt(before)))
         pooled = (baseline.reference.count(name) + window.count(name)) / (n + m)
-        error = np.sqrt(max(pooled * (1 - pooled), 0.25 / (n + m)) * (1 / n + 1 / m))
-        signal = _standardised(f"share of {of}", after, before, float(effect), float(np.sqrt(1 / n + 1 / m)))
+        spread = float(baseline.overdispersion["rate"][place]) * (1 / n + 1 / m)
+        error = np.sqrt(max(pooled * (1 - pooled), 0.25 / (n + m)) * spread)
+        signal = _standardised(f"share of {of}", after, before, float(effect), float(np.sqrt(spread)))
         return msgspec.structs.replace(signal, p_value=two_sided(after - before, float(error)))
 
     return measured
+
+
+def _repeated(name: str, unit: str) -> Measure:
+    """Share of the traffic in cells that hold far more than the baseline's; the effect is what they hold beyond it."""
+    place = list(COUNTERS).index(name)
+
+    def measured(baseline: Baseline, window: Bucket) -> Signal | None:
+        field, dispersion = COUNTERS[name], float(baseline.overdispersion["cells"][place])
+        found = repeated(baseline.reference.read(field), window.read(field), dispersion)
+        if found is None:
+            return None
+        signal = _standardised(unit, found.window, found.baseline, found.window - found.baseline, found.error)
+        return msgspec.structs.replace(signal, p_value=found.p_value, note=_busiest(name, window))
+
+    return measured
+
+
+def _busiest(name: str, window: Bucket) -> str:
+    """Name the user that most of the sampled exchanges are from, where one stands out."""
+    users = Counter(kept.user for kept in (*window.sample, *window.novel) if kept.user)
+    top = users.most_common(1)
+    return f"user {top[0][0]}" if name == "flood" and top and top[0][1] >= _SEEN_OFTEN else ""
 
 
 def _latency(baseline: Baseline, window: Bucket) -> Signal | None:
     n, m = window.count("timed"), baseline.reference.count("timed")
     if n < _FEWEST or m < _FEWEST:
         return None
-    effect = float(window.read("system_scores")[SYSTEM_SCORES.index("latency")] / n)
-    before, after = np.exp(baseline.reference.total("latency") / m), np.exp(window.total("latency") / n)
-    return _standardised(
-        "s (geometric mean)", float(after), float(before), effect, float(np.sqrt(1 / n + 1 / m))
+    place = SYSTEM_SCORES.index("latency")
+    effect = float(
+        window.read("system_scores")[place] / n - baseline.reference.read("system_scores")[place] / m
     )
+    before, after = np.exp(baseline.reference.total("latency") / m), np.exp(window.total("latency") / n)
+    spread = dispersion_of(baseline, "system", "latency", SYSTEM_SCORES) * (1 / n + 1 / m)
+    return _standardised("s (geometric mean)", float(after), float(before), effect, float(np.sqrt(spread)))
 
 
 def _reward(baseline: Baseline, window: Bucket) -> Signal | None:
@@ -325,4 +366,6 @@ SIGNALS: dict[str, Measure] = {
     "incomplete": _rate("incomplete", "exchanges"),
     "errors": _rate("errors", "exchanges"),
     "latency": _latency,
+    "duplicates": _repeated("duplicates", "share of prompts"),
+    "flood": _repeated("flood", "share of exchanges"),
 }

@@ -84,6 +84,11 @@ def _refusal(signal: Signal, t: Thresholds) -> Tier:
     return _standardised(signal, t) if tier is Tier.OK else tier
 
 
+def _repeated(signal: Signal, t: Thresholds) -> Tier:
+    """Somebody should look, and no more: what fills the traffic says nothing of the model."""
+    return Tier.MINOR if (signal.effect or 0.0) >= t.new_clusters_minor else Tier.OK
+
+
 def _step(effect: float, minor: float, critical: float) -> Tier:
     if effect >= critical:
         return Tier.CRITICAL
@@ -114,6 +119,8 @@ RULES: dict[str, Rule] = {
     "incomplete": Rule("service", _bad_rate, bad=1),
     "errors": Rule("service", _bad_rate, bad=1),
     "latency": Rule("service", _latency, bad=1),
+    "duplicates": Rule("repetition", _repeated),
+    "flood": Rule("repetition", _repeated),
 }
 # A shift of the mix among known topics, or a divergence without a sign, is not bad by itself.
 _UNSIGNED_CRITICAL = frozenset({"response_js", "reward_shape"})

@@ -22,7 +22,7 @@ def hours_to_alarm(reference, shift, seed):
     field = layout.fields["response_scores"]
     for hour in range(72):
         vector = np.zeros(layout.size, dtype=np.int64)
-        for name in ("exchanges", "supported"):
+        for name in ("exchanges", "supported", "rewarded"):
             layout.add(vector, name, n)
         moved = n * shift + np.sqrt(n) * rng.standard_normal()
         vector[field.start + place] = round(SCALE * moved)

@@ -42,6 +42,8 @@ def mixed_stream() -> Scored:
             complete=i % 13 != 0,
             finish_reason="length" if i % 11 == 0 else "stop",
             latency_s=None if i % 7 == 0 else e.latency_s,
+            user=f"u{i % 4}" if i % 3 else None,
+            time=0.0 if i % 19 == 0 else e.time,
         )
         for i, e in enumerate(scored.exchanges)
     ]

@@ -10,7 +10,9 @@ from monitor.evidence.findings import NOTHING, Findings
 from monitor.verdict.signals import SIGNALS
 from monitor.verdict.tiers import HYSTERESIS, NEVER_RAISED, RULES, STICKY_LEVEL, grade
 
-EVERYTHING = Findings(drifted=True, traffic=True, behaviour=True, service=True, signal_level=0.001)
+EVERYTHING = Findings(
+    drifted=True, traffic=True, behaviour=True, service=True, repetition=True, signal_level=0.001
+)
 OK, IMPROVED, MINOR, CRITICAL = Tier.OK, Tier.IMPROVED, Tier.MINOR, Tier.CRITICAL
 
 # Signal, effect (for rates: points, too), and the tier that it earns with evidence.
@@ -47,6 +49,10 @@ EFFECTS = [
     ("unfinished", 0.3, MINOR),
     ("latency", 0.3, MINOR),
     ("latency", 9.0, MINOR),
+    ("duplicates", 0.09, OK),
+    ("duplicates", 0.60, MINOR),
+    ("flood", 0.09, OK),
+    ("flood", 0.10, MINOR),
 ]
 # Rate, points risen, Cohen's h, tier: critical from ten points on, and only upwards.
 RATES = [
@@ -101,7 +107,7 @@ def test_effect_without_evidence_is_noise(name: str):
     large = signal(-9.0 if name in {"reward", "answer_fit"} else 9.0, baseline_mean=0.0, window_mean=1.0)
     assert tier_of(name, large) is not OK
     assert tier_of(name, large, NOTHING) is OK
-    families = {f: f != RULES[name].family for f in ("traffic", "behaviour", "service")}
+    families = {f: f != RULES[name].family for f in ("traffic", "behaviour", "service", "repetition")}
     assert tier_of(name, large, Findings(drifted=True, signal_level=0.001, **families)) is OK
     weak = signal(large.effect or 0.0, p=0.0011, baseline_mean=0.0, window_mean=1.0)
     assert tier_of(name, weak) is OK

@@ -1,0 +1,84 @@
+"""How much exchanges of a baseline depend on each other: one factor of variance for everything that is tested.
+
+Normal scores, shares and hashed counters are measured alike, in order of time and less what the hour explains (see
+`overdispersion`, `seasonality`). Without times nothing can be measured, and independence is assumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.baseline.overdispersion import overdispersion
+from monitor.baseline.seasonality import Calendar, left_over
+from monitor.sketch.cells import CELLS
+from monitor.sketch.features import Features, Floats
+from monitor.sketch.layout import RATES
+
+Rows = NDArray[np.intp]
+# A share of fewer exchanges than this shows no pattern.
+_FEWEST_HITS = 10
+# Counters are measured on the last exchanges of a baseline: more would take memory and tell nothing new.
+_COUNTED = 20_000
+
+
+class Measured(NamedTuple):
+    """What a baseline's own n exchanges look like: normal scores of some rows, novelty (n,), and their features.
+
+    `scores`: family -> (rows, scores (rows, p)).
+    """
+
+    scores: dict[str, tuple[Rows, Floats]]
+    novelty: Floats
+    features: Features
+
+
+def dispersion(calendar: Calendar, times: Floats, measured: Measured, prior: float) -> dict[str, Floats]:
+    """Return the factors of each family of normal scores (p,), of `rate` (one of `RATES` each) and of `cells` (2,)."""
+    timed = calendar.visit.any()
+
+    def factor(rows: Rows, values: Floats) -> Floats:
+        if not timed:
+            return np.ones(values.shape[1])
+        order = np.argsort(times[rows], kind="stable")
+        return overdispersion(left_over(calendar, rows[order], values[order], prior))
+
+    found = {family: factor(rows, scores) for family, (rows, scores) in measured.scores.items()}
+    found["rate"] = np.concatenate([factor(*series) for series in _shares(measured)])
+    latest = np.sort(np.argsort(times, kind="stable")[-_COUNTED:])
+    cells = (measured.features.prompt_cell, measured.features.user_cell)
+    found["cells"] = np.array([_of_counter(latest[cell[latest] >= 0], cell, factor) for cell in cells])
+    return found
+
+
+def _shares(measured: Measured) -> list[tuple[Rows, Floats]]:
+    """Return for each of `RATES` out of which rows it is counted and whether it is (rows, 1)."""
+    features = measured.features
+    everything = np.ones(len(measured.novelty), dtype=bool)
+    masks = {"prompts": features.prompted, "answers": features.answered, "exchanges": everything}
+    flags = {
+        "novel_90": measured.novelty > 0.90,
+        "novel_98": measured.novelty > 0.98,
+        **features.flags,
+    }
+    series = []
+    for _, name, total in RATES:
+        rows = np.flatnonzero(masks[total])
+        hit = flags[name][rows].astype(np.float64)
+        series.append((rows, hit[:, None] if hit.sum() >= _FEWEST_HITS else np.zeros((len(rows), 1))))
+    return series
+
+
+def _of_counter(rows: Rows, cell: Rows, factor: Callable[[Rows, Floats], Floats]) -> float:
+    """Return the factor of a counter: that of its cells, weighed by what they hold."""
+    if len(rows) < _FEWEST_HITS:
+        return 1.0
+    held = (cell[rows, None] == np.arange(CELLS)).astype(np.float64)
+    share = held.mean(axis=0)
+    weight = share * (1.0 - share)
+    if not weight.sum():
+        return 1.0
+    return float((factor(rows, held) * weight).sum() / weight.sum())

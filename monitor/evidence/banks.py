@@ -1,0 +1,195 @@
+"""Banks of bets: what each process of the e-detector wins or loses on what a step brings.
+
+Law: each bank's e-values have a mean of at most one as long as nothing has changed. Scores: exp(stake S - variance
+stake^2 / 2), because normal scores are 1-sub-Gaussian. Shares and cells: likelihood ratios of Bernoulli counts, which
+by the concavity of the logarithm hold for mixtures of hours, too; tempered by the overdispersion.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.baseline.frozen import Baseline
+from monitor.baseline.seasonality import Expected
+from monitor.evidence.repetition import COUNTERS, MARGIN, null_shares
+from monitor.sketch.bucket import Bucket
+from monitor.sketch.cells import CELLS
+from monitor.sketch.layout import PROMPT_SCORES, RATES, RESPONSE_SCORES, SCALE, SYSTEM_SCORES, known_share
+
+Floats = NDArray[np.float64]
+
+_STAKES = np.array([0.1, 0.2, 0.4, 0.8])
+_RISES = np.array([0.02, 0.05, 0.12, 0.3, 0.6])
+_CELL_RISES = np.array([0.1, 0.3, 0.6])
+# Tolerance around the baseline's mean, in standard errors of that mean.
+_TOLERANCE = 3.0
+
+
+class Process(msgspec.Struct, frozen=True, array_like=True):
+    """What a process bets on: a family, the score or count it watches, and the direction (+1 rises)."""
+
+    family: str
+    name: str
+    sign: int
+
+
+class Delta(NamedTuple):
+    """What a step brings: a bucket, what its hours lead one to expect, and what their error adds to each variance."""
+
+    bucket: Bucket
+    expected: Expected | None
+    error: float
+
+    def mean(self, name: str, of: str) -> Floats | float:
+        """Return the expected mean of a field over the exchanges counted by `of`; 0 where hours say nothing."""
+        if self.expected is None:
+            return 0.0
+        layout = self.bucket.layout
+        count = float(self.expected.mean[layout.fields[of].start])
+        return self._sum(name) / count if count > 0 else 0.0
+
+    def _sum(self, name: str) -> Floats:
+        assert self.expected is not None  # noqa: S101 - `mean` asks first
+        field = self.bucket.layout.fields[name]
+        part = self.expected.mean[field.start : field.stop]
+        return part / SCALE if field.real else part
+
+    def share(self, name: str, of: str) -> float | None:
+        """Return the expected share of a count; None where hours say nothing."""
+        if self.expected is None:
+            return None
+        return float(np.clip(self.mean(name, of), 0.0, 1.0).sum())
+
+    def cells(self, name: str) -> Floats | None:
+        """Return the expected counts (CELLS,) of an exchange; None where hours say nothing."""
+        return None if self.expected is None else self._sum(name)
+
+
+# (family, names, field of sums, count of exchanges in them, key of the overdispersion)
+SCORE_BANKS: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
+    ("prompt", PROMPT_SCORES, "prompt_scores", "prompts"),
+    ("response", RESPONSE_SCORES, "response_scores", "supported"),
+    ("system", SYSTEM_SCORES, "system_scores", "timed"),
+)
+
+
+def _signs(name: str) -> tuple[int, int]:
+    """Return the two directions bet on.
+
+    Texts nearer to the baseline's centres than its own are no news, nor are answers that fit better: those to prompts
+    that the baseline learnt from do.
+    """
+    if name.endswith("novelty"):
+        return (1, 1)
+    return (-1, -1) if name == "answer fit" else (1, -1)
+
+
+class ScoreBank:
+    """Both directions and all stakes on each normal score of a family."""
+
+    def __init__(
+        self, baseline: Baseline, family: str, names: tuple[str, ...], sums: str, count: str
+    ) -> None:
+        self._sums, self._count = sums, count
+        self._signs = np.array([_signs(name) for name in names], dtype=np.float64)[:, :, None]
+        self.processes = [
+            Process(family, name, sign) for name in names for sign in _signs(name) for _ in _STAKES
+        ]
+        dispersion = baseline.overdispersion.get(family, np.ones(len(names)))
+        size = np.maximum(1.0, _counts(baseline.reference, count, names)) * known_share(names)
+        self._names = names
+        self._tolerance = (_TOLERANCE * np.sqrt(dispersion / size))[:, None, None]
+        self._variance = dispersion[:, None, None]
+
+    def log_e_values(self, delta: Delta) -> Floats:
+        """Return the log of each process's e-value on a step."""
+        n = _counts(delta.bucket, self._count, self._names)
+        sums = (delta.bucket.read(self._sums) - n * delta.mean(self._sums, self._count))[:, None, None]
+        n = n[:, None, None]
+        signed = sums * self._signs - n * self._tolerance
+        log_e = _STAKES * signed - n * self._variance * (1.0 + delta.error) * _STAKES**2 / 2
+        return np.asarray(log_e, dtype=np.float64).ravel()
+
+
+def _counts(bucket: Bucket, count: str, names: tuple[str, ...]) -> Floats:
+    """Return of how many exchanges each score was summed; a reward may be missing where there is an answer."""
+    counts = np.full(len(names), float(bucket.count(count)))
+    if "reward" in names:
+        counts[names.index("reward")] = bucket.count("rewarded") - bucket.total("unsupported")
+    return counts
+
+
+class RateBank:
+    """Rises of shares: likelihood ratios of Bernoulli counts, tempered by the overdispersion."""
+
+    def __init__(self, baseline: Baseline) -> None:
+        reference = baseline.reference
+        self.processes = [Process(family, name, 1) for family, name, _ in RATES for _ in _RISES]
+        hits = np.array([reference.count(name) for _, name, _ in RATES], dtype=np.float64)
+        of = np.array([max(1, reference.count(total)) for _, _, total in RATES], dtype=np.float64)
+        self._rate = (hits + 0.5) / (of + 1.0)
+        # The rates of novel prompts were measured on the held-out half.
+        self._known = np.where(np.array([family == "novelty" for family, _, _ in RATES]), of / 2, of)
+        self._temper = baseline.overdispersion["rate"]
+
+    def log_e_values(self, delta: Delta) -> Floats:
+        """Return the log of each process's e-value on a step."""
+        bucket = delta.bucket
+        hits = np.array([bucket.count(name) for _, name, _ in RATES], dtype=np.float64)[:, None]
+        of = np.array([bucket.count(total) for _, _, total in RATES], dtype=np.float64)[:, None]
+        null = self._null(delta)[:, None]
+        rise = null + (1.0 - null) * _RISES
+        ratio = hits * np.log(rise / null) + (of - hits) * np.log((1.0 - rise) / (1.0 - null))
+        return np.asarray(ratio / self._temper[:, None], dtype=np.float64).ravel()
+
+    def _null(self, delta: Delta) -> Floats:
+        """Return the largest rates that are no change: of these hours, with their uncertainty and the baseline's."""
+        shares = [delta.share(name, total) for _, name, total in RATES]
+        rate = np.array([r if s is None else max(s, 1e-6) for r, s in zip(self._rate, shares, strict=True)])
+        spread = self._temper * (1.0 / self._known + (delta.expected.variance if delta.expected else 0.0))
+        null: Floats = np.minimum(rate + _TOLERANCE * np.sqrt(rate * spread) + 3.0 / self._known, 0.95)
+        return null
+
+
+class CellBank:
+    """One prompt, or one user, that fills the traffic: likelihood ratios of each cell's count."""
+
+    def __init__(self, baseline: Baseline) -> None:
+        self.processes = [
+            Process("repetition", name, 1) for name in COUNTERS for _ in range(CELLS) for _ in _CELL_RISES
+        ]
+        known = [baseline.reference.read(field) for field in COUNTERS.values()]
+        self._size = [float(counts.sum()) for counts in known]
+        self._temper = baseline.overdispersion["cells"]
+        self._null = [
+            null_shares(counts, float(temper), MARGIN)
+            for counts, temper in zip(known, self._temper, strict=True)
+        ]
+
+    def log_e_values(self, delta: Delta) -> Floats:
+        """Return the log of each process's e-value on a step."""
+        found = [self._of_counter(i, field, delta) for i, field in enumerate(COUNTERS.values())]
+        return np.concatenate(found)
+
+    def _of_counter(self, i: int, field: str, delta: Delta) -> Floats:
+        hits = delta.bucket.read(field)[:, None]
+        of = hits.sum()
+        if not self._size[i] or not of:
+            return np.zeros(CELLS * len(_CELL_RISES))
+        null = self._of_hours(i, field, delta)[:, None]
+        rise = null + (1.0 - null) * _CELL_RISES
+        ratio = hits * np.log(rise / null) + (of - hits) * np.log((1.0 - rise) / (1.0 - null))
+        return np.asarray(ratio / self._temper[i], dtype=np.float64).ravel()
+
+    def _of_hours(self, i: int, field: str, delta: Delta) -> Floats:
+        if delta.expected is None or not delta.expected.mean.any():
+            return self._null[i]
+        expected = delta.cells(field)
+        if expected is None or not expected.sum():
+            return self._null[i]
+        whole = expected * (self._size[i] / expected.sum())
+        return null_shares(whole, float(self._temper[i]), MARGIN, delta.expected.variance)

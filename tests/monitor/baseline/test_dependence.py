@@ -1,0 +1,58 @@
+"""One factor of variance for everything that is tested, measured where times allow."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+
+from monitor.baseline import Baseline, build_baseline
+from monitor.contract.config import BaselineConfig
+from monitor.sketch.layout import RATES
+from monitor.sketch.scored import Scored
+from tests.monitor.synthetic import World
+
+
+def learn(stream: Scored) -> Baseline:
+    """Learn a baseline with few clusters."""
+    config = BaselineConfig(clusters=8)
+    return build_baseline(stream, route="default", scorer="s", settings=config, created=1.0)
+
+
+def in_runs(stream: Scored, length: int) -> Scored:
+    """Let errors, users and prompts come in runs of this length: one run of errors in ten."""
+    exchanges = [
+        msgspec.structs.replace(
+            e,
+            status=500 if i // length % 10 == 0 else 200,
+            user=f"u{i // length}",
+            prompt=f"{e.prompt} {i // length}" if length == 1 else f"prompt {i // length}",
+        )
+        for i, e in enumerate(stream.exchanges)
+    ]
+    return stream._replace(exchanges=exchanges)
+
+
+@pytest.mark.parametrize(("length", "low", "high"), [(1, 1.0, 1.6), (10, 5.0, 14.0)])
+def test_runs_make_shares_and_counters_vary(length: int, low: float, high: float):
+    """Runs of ten errors, or of ten exchanges of one user or prompt, multiply the variance by about ten."""
+    found = learn(in_runs(World().make(3000, 1), length)).overdispersion
+    errors = [name for _, name, _ in RATES].index("errors")
+    assert low <= found["rate"][errors] < high
+    assert low <= found["cells"].min()
+    assert found["cells"].max() < high
+
+
+def test_without_times_independence_is_assumed():
+    """A file without times cannot show what depends on what."""
+    found = learn(in_runs(World(rate=0.0).make(1000, 1), 10)).overdispersion
+    assert all(set(factors.tolist()) == {1.0} for factors in found.values())
+    assert set(found) == {"prompt", "response", "system", "rate", "cells"}
+
+
+def test_the_order_of_the_file_does_not_matter():
+    """Exchanges are put into the order of their times first."""
+    stream = in_runs(World(sticky=0.8).make(1000, 1), 10)
+    shuffled = stream.take(np.random.default_rng(0).permutation(1000))
+    one, other = (learn(s).overdispersion["rate"][-1] for s in (stream, shuffled))
+    assert one == pytest.approx(other)

@@ -1,0 +1,144 @@
+"""Every bank's bets are fair or worse as long as nothing has changed, hours and dependence included."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from monitor.baseline import Baseline
+from monitor.baseline.seasonality import Seasonality
+from monitor.evidence.banks import CellBank, Delta, RateBank
+from monitor.evidence.edetector import NOWHERE, Detector, Visit
+from monitor.evidence.repetition import COUNTERS
+from monitor.sketch.bucket import Bucket
+from monitor.sketch.cells import CELLS
+from monitor.sketch.hours import HOURS
+from monitor.sketch.layout import PROMPT_SCORES, RATES, SCALE
+
+
+def with_hours(baseline: Baseline, means: NDArray[np.float32], seen: float, prior: float) -> Baseline:
+    """Return the baseline as if it told hours of the week apart."""
+    season = Seasonality("hour_of_week", "", "UTC", np.full(HOURS, seen), means, prior, 0.0)
+    return dataclasses.replace(baseline, seasonality=season)
+
+
+def usual(baseline: Baseline) -> NDArray[np.float32]:
+    """Return the baseline's mean for every hour."""
+    mean = baseline.reference.vector / baseline.size
+    return np.tile(mean.astype(np.float32), (HOURS, 1))
+
+
+def prompts(baseline: Baseline, hour: int, n: int, total: float) -> Bucket:
+    """Make a bucket of n exchanges of an hour whose prompt scores sum to `total` each."""
+    bucket = Bucket.empty(baseline.id, baseline.shape)
+    layout = bucket.layout
+    for name in ("exchanges", "prompts"):
+        layout.add(bucket.vector, name, n)
+    bucket.vector[layout.fields["hours"].start + hour] = n
+    field = layout.fields["prompt_scores"]
+    bucket.vector[field.start : field.stop] = round(SCALE * total)
+    return bucket
+
+
+def test_what_an_hour_leads_one_to_expect_wins_nothing(reference: Baseline):
+    """A night that is as nights are wins no bet that the same scores would win by day."""
+    means = usual(reference)
+    layout = reference.reference.layout
+    field, place = layout.fields["prompt_scores"], 3
+    means[5, field.start + place] += np.float32(0.8 * SCALE)
+    detector = Detector(with_hours(reference, means, 1e9, 1.0), 1.0)
+    mine = [i for i, p in enumerate(detector.processes) if p.name == PROMPT_SCORES[place] and p.sign > 0]
+    night, day = (detector.log_e_values(prompts(reference, hour, 50, 40.0))[mine] for hour in (5, 12))
+    assert day.max() > 5.0
+    assert night.max() < 0.0
+
+
+def test_each_part_of_an_hour_pays_for_its_error(reference: Baseline):
+    """However an hour is cut into steps, its exchanges pay for n + n² v in all."""
+    detector = Detector(with_hours(reference, usual(reference), 40.0, 60.0), 1.0)
+    cuts = np.array([0, 7, 8, 60, 200])
+    visit, parts = NOWHERE, []
+    for start, end in pairwise(cuts.tolist()):
+        part = prompts(reference, 9, end - start, 0.0)
+        parts.append(detector.log_e_values(part, visit))
+        visit = detector.visit_after(visit, part)
+    assert visit == Visit(9, 200.0)
+    whole = detector.log_e_values(prompts(reference, 9, 200, 0.0))
+    mine = [i for i, p in enumerate(detector.processes) if p.family == "prompt"]
+    assert np.sum(parts, axis=0)[mine] == pytest.approx(whole[mine])
+    assert detector.visit_after(visit, prompts(reference, 10, 3, 0.0)) == Visit(10, 3.0)
+
+
+def test_errors_of_hours_do_not_pay(reference: Baseline):
+    """Hours whose expectation errs as much as it says give wealth whose mean is at most one."""
+    seen = 30.0
+    detector = Detector(with_hours(reference, usual(reference), seen, 1e-9), 1.0)
+    mine = [i for i, p in enumerate(detector.processes) if p.name == PROMPT_SCORES[0]]
+    rng, n, wealth = np.random.default_rng(1), 40, []
+    for _ in range(4000):
+        error = rng.standard_normal() / np.sqrt(seen)
+        total = n * error + np.sqrt(n) * rng.standard_normal()
+        wealth.append(detector.log_e_values(prompts(reference, 9, n, total))[mine])
+    assert np.exp(np.array(wealth)).mean(axis=0).max() < 1.1
+
+
+def drawn(baseline: Baseline, rng: np.random.Generator, n: int, rates: NDArray[np.float64]) -> Bucket:
+    """Draw a bucket with these rates and evenly spread prompts and users."""
+    bucket = Bucket.empty(baseline.id, baseline.shape)
+    layout = bucket.layout
+    for name in ("exchanges", "prompts", "answers"):
+        layout.add(bucket.vector, name, n)
+    for (_, name, _), rate in zip(RATES, rates, strict=True):
+        layout.add(bucket.vector, name, int(rng.binomial(n, rate)))
+    for field in COUNTERS.values():
+        layout.add(bucket.vector, field, np.bincount(rng.integers(0, CELLS, n), minlength=CELLS))
+    return bucket
+
+
+def test_rates_and_cells_are_fair_without_change(reference: Baseline):
+    """Likelihood ratios at the baseline's own rates have a mean of at most one."""
+    rng = np.random.default_rng(2)
+    count = reference.reference.count
+    rates = np.array([count(name) / max(1, count(total)) for _, name, total in RATES])
+    bank, cells = RateBank(reference), CellBank(with_users(reference))
+    won, held = [], []
+    for _ in range(1500):
+        delta = Delta(drawn(reference, rng, 20, rates), None, 0.0)
+        won.append(bank.log_e_values(delta))
+        held.append(cells.log_e_values(delta))
+    assert np.exp(np.array(won)).mean(axis=0).max() < 1.1
+    assert np.exp(np.array(held)).mean(axis=0).max() < 1.1
+
+
+def with_users(baseline: Baseline) -> Baseline:
+    """Return the baseline as if its exchanges had users, evenly many in each cell."""
+    vector = baseline.reference.vector.copy()
+    layout = baseline.reference.layout
+    layout.add(vector, "user_cells", np.full(CELLS, 12, dtype=np.intp))
+    return dataclasses.replace(baseline, reference=Bucket(baseline.id, baseline.shape, vector))
+
+
+def test_one_user_who_fills_the_traffic_is_bet_on(reference: Baseline):
+    """Forty exchanges of one user among a hundred win; without users in the baseline nothing is known."""
+    bucket = drawn(reference, np.random.default_rng(3), 60, np.zeros(len(RATES)))
+    bucket.vector[bucket.layout.fields["user_cells"].start + 17] += 40
+    known = CellBank(with_users(reference)).log_e_values(Delta(bucket, None, 0.0))
+    assert known.max() > 10.0
+    assert np.argmax(known) // 3 == CELLS + 17
+    unknown = CellBank(reference).log_e_values(Delta(bucket, None, 0.0))
+    assert not unknown[3 * CELLS :].any()
+
+
+def test_a_missing_reward_is_not_counted(reference: Baseline):
+    """Answers without rewards neither win nor lose a bet on the reward."""
+    bucket = Bucket.empty(reference.id, reference.shape)
+    for name in ("exchanges", "supported", "answers"):
+        bucket.layout.add(bucket.vector, name, 50)
+    detector = Detector(reference, 1.0)
+    won = dict(zip([p.name for p in detector.processes], detector.log_e_values(bucket), strict=True))
+    assert won["reward"] == 0.0
+    assert won["response length"] < 0.0
