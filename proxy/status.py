@@ -2,7 +2,8 @@
 
 Law: nothing here is told anything; it reads scoreboards, verdicts and configuration. Readiness means that requests
 are accepted, and depends on nothing else. Secrets never appear: of an upstream, its URL without user information.
-With `admin.token` everything but the probes needs it, on the clients' listener as well: verdicts quote prompts.
+With `admin.token` everything but the probes needs it, on the clients' listener as well. Without one that listener says
+nothing that users wrote (verdicts quote prompts), who labels, or where upstreams are: clients are no operators.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from monitor.contract import Verdict
 from monitor.contract.config import Config, Secret
 from proxy.faults import error_body, fault_answer
 from proxy.scoreboard import Counters, read_scoreboards
@@ -28,7 +30,10 @@ from proxy.verdicts import VerdictBoard
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """What the status is collected from. `accepting` tells whether requests are taken now."""
+    """What the status is collected from. `accepting` tells whether requests are taken now.
+
+    `in_full`: whether whoever reads it may see users' words, labellers' names and upstreams' addresses.
+    """
 
     config: Config
     version: str
@@ -36,6 +41,17 @@ class Surroundings(msgspec.Struct, frozen=True):
     verdicts: VerdictBoard
     accepting: Callable[[], bool]
     now: Callable[[], float]
+    in_full: bool = True
+
+    def told(self) -> list[Verdict]:
+        """Return the verdicts, as far as the reader may see them."""
+        verdicts = self.verdicts.current(self.now())
+        return verdicts if self.in_full else [without_words(verdict) for verdict in verdicts]
+
+
+def without_words(verdict: Verdict) -> Verdict:
+    """Leave out what quotes users (what moved, in words and examples) and names people."""
+    return msgspec.structs.replace(verdict, shifts=(), labels=None)
 
 
 def status_document(view: Surroundings) -> dict[str, Any]:
@@ -51,7 +67,9 @@ def status_document(view: Surroundings) -> dict[str, Any]:
                 "route": route.name,
                 "match": route.match,
                 "variant": route.variant.name,
-                "upstream": shown_url(route.variant.upstream or config.proxy.upstream),
+                "upstream": shown_url(route.variant.upstream or config.proxy.upstream)
+                if view.in_full
+                else "",
                 "model": route.variant.model,
                 "provider": route.variant.provider,
             }
@@ -65,7 +83,7 @@ def status_document(view: Surroundings) -> dict[str, Any]:
             "clients_left": total.under("left"),
         },
         "mirror": mirror_document(total, config),
-        "verdicts": view.verdicts.current(view.now()),
+        "verdicts": view.told(),
     }
 
 
@@ -137,14 +155,14 @@ def own_routes(view: Surroundings) -> list[Route]:
         return _json(status_document(view))
 
     async def drift(_: Request) -> Response:
-        return _json({"verdicts": view.verdicts.current(view.now())})
+        return _json({"verdicts": view.told()})
 
     async def drift_of(request: Request) -> Response:
         name = request.path_params["route"]
         if name not in {route.name for route in view.config.routes}:
             body = error_body(f"There is no route {name!r}.", "invalid_request_error", "not_found")
             return Response(body, status_code=404, media_type="application/json")
-        verdicts = [verdict for verdict in view.verdicts.current(view.now()) if verdict.route == name]
+        verdicts = [verdict for verdict in view.told() if verdict.route == name]
         return _json({"route": name, "verdicts": verdicts})
 
     return [

@@ -164,6 +164,8 @@ class Worker:
             self.verdicts,
             lambda: not self.leaving,
             time.time,
+            # On the clients' listener only who shows the token is an operator.
+            in_full=spec.config.admin.token is not None,
         )
 
     async def serve(self) -> None:

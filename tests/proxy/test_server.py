@@ -20,7 +20,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.bus.open import open_bus
-from monitor.contract import Tier, Verdict
+from monitor.contract import Shift, Tier, Verdict
 from monitor.contract.config import load_config
 from proxy.server import _install_salt
 from tests.proxy.conftest import Model
@@ -113,7 +113,9 @@ def test_the_admin_listener_and_the_main_one(tmp_path: Path, serve: Serve) -> No
     with RunningProxy(tmp_path, {"proxy": {"upstream": serve(Model) + "/v1"}}) as proxy:
         ask(proxy.base, CHAT)
         bus = open_bus(load_config(tmp_path / "config.yaml"))
-        bus.put_verdicts([Verdict(route="default", arm="control", tier=Tier.MINOR, time=time.time())])
+        shift = Shift(kind="new_cluster", name="said", baseline=0.0, window=0.2)
+        told = Verdict(route="default", arm="control", tier=Tier.MINOR, time=time.time(), shifts=(shift,))
+        bus.put_verdicts([told])
         bus.close()
         for base in (proxy.base, proxy.admin):
 
@@ -126,6 +128,7 @@ def test_the_admin_listener_and_the_main_one(tmp_path: Path, serve: Serve) -> No
             assert proxy.get(base + "/-/readyz") == b"ok\n"
             assert json.loads(proxy.get(base + "/-/status") or b"")["version"]
             assert proxy.get(base + "/-/drift/nobody") is None
+            assert (b'"said"' in (proxy.get(base + "/-/drift") or b"")) == (base == proxy.admin)
         proxy.wait_for(lambda: proxy.mirror()["mirrored"] == 1)
         families = text_string_to_metric_families((proxy.get(proxy.admin + "/metrics") or b"").decode())
         samples = {
