@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +18,7 @@ from monitor.contract.config import Timeouts
 from proxy.faults import UpstreamFault
 from proxy.headers import value_of
 from proxy.transport import Body, Outgoing, Reply
+from proxy.transport.httpx_pool import StrictPool, Upload
 from proxy.tunnel import READ_SIZE, Duplex
 
 KEEP_ALIVE_S = 4.0
@@ -34,20 +34,18 @@ class HttpxTransport:
         *,
         context: ssl.SSLContext | None = None,
     ) -> None:
-        limits = httpx.Limits(
-            max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEEP_ALIVE_S
-        )
-        self._inner = inner or httpx.AsyncHTTPTransport(
-            verify=context or True, limits=limits, trust_env=False
-        )
+        self._inner = inner or StrictPool(context or ssl.create_default_context(), KEEP_ALIVE_S)
         self._timeouts = httpx.Timeout(timeouts.read_s, connect=timeouts.connect_s, pool=None).as_dict()
 
     async def open(self, request: Outgoing) -> Reply:
         """Send a request and return the reply's head. Raises UpstreamFault."""
         try:
             response = await self._inner.handle_async_request(self._request(request))
-        except (httpx.TransportError, httpx.InvalidURL, OSError) as error:
+        except _ERRORS as error:
             raise _translate(error) from error
+        if _contradictory(response.headers.raw):
+            await response.aclose()
+            raise UpstreamFault("upstream_garbage", "two framings")
         return HttpxReply(response)
 
     def _request(self, request: Outgoing) -> httpx.Request:
@@ -57,7 +55,7 @@ class HttpxTransport:
             request.method,
             url,
             headers=[(b"host", url.netloc), *request.headers, *framing],
-            stream=_Stream(request.body),
+            stream=_stream(request.body),
             extensions={"timeout": self._timeouts, "target": request.target},
         )
 
@@ -76,16 +74,13 @@ def _framing(request: Outgoing) -> list[tuple[bytes, bytes]]:
     return [(b"content-length", b"0")] if request.method in {"POST", "PUT", "PATCH"} else []
 
 
-class _Stream(httpx.AsyncByteStream):
-    def __init__(self, body: Body | None) -> None:
-        self._body = body
+def _stream(body: Body | None) -> httpx.AsyncByteStream:
+    return httpx.ByteStream(body or b"") if body is None or isinstance(body, bytes) else Upload(body)
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        if isinstance(self._body, bytes):
-            yield self._body
-        elif self._body is not None:
-            async for chunk in self._body:
-                yield chunk
+
+def _contradictory(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Tell whether an answer names its end twice; httpcore reads the chunks (RFC 9112 section 6.3 lets us refuse)."""
+    return bool(value_of(headers, b"content-length") and value_of(headers, b"transfer-encoding"))
 
 
 class HttpxReply:
@@ -105,7 +100,7 @@ class HttpxReply:
             async for chunk in self._chunks:
                 if chunk:
                     return chunk
-        except (httpx.TransportError, OSError) as error:
+        except _ERRORS as error:
             raise _translate(error) from error
         return b""
 
@@ -157,11 +152,20 @@ class _HttpxDuplex:
         """Nothing: the reply's own closing ends the connection."""
 
 
-_FAULT_OF: tuple[tuple[type[BaseException], str], ...] = (
-    (httpx.ConnectTimeout, "upstream_connect_timeout"),
-    (httpx.TimeoutException, "upstream_timeout"),
-    (httpx.ConnectError, "upstream_refused"),
-    (httpx.RemoteProtocolError, "upstream_garbage"),
+# httpcore's where its connections are our own, httpx's from any other transport of httpx.
+_ERRORS = (
+    httpx.TransportError,
+    httpx.InvalidURL,
+    httpcore.NetworkError,
+    httpcore.TimeoutException,
+    httpcore.ProtocolError,
+    OSError,
+)
+_FAULT_OF: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
+    ((httpx.ConnectTimeout, httpcore.ConnectTimeout), "upstream_connect_timeout"),
+    ((httpx.TimeoutException, httpcore.TimeoutException), "upstream_timeout"),
+    ((httpx.ConnectError, httpcore.ConnectError), "upstream_refused"),
+    ((httpx.RemoteProtocolError, httpcore.RemoteProtocolError), "upstream_garbage"),
     (httpx.InvalidURL, "bad_request_target"),
     # httpcore lets these through when a TLS 1.3 upstream refuses our certificate after the handshake.
     (ssl.SSLError, "upstream_tls"),

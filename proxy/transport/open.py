@@ -5,9 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+import structlog
+
 from monitor.contract.config import Config
 from proxy.tls import towards_upstreams
 from proxy.transport import Transport
+
+log = structlog.get_logger(__name__)
+
+# What a transport cannot do, whoever uses it; `docs/conformance.md` says more.
+KNOWN_GAPS = {
+    "httpx": (
+        "over TLS, what an upstream answers before an upload's end is heard at the upload's end",
+        "an upload that its upstream does not read is not told of an early answer",
+    ),
+}
 
 
 def open_transports(
@@ -40,6 +52,8 @@ def settings_of(config: Config) -> tuple[object, ...]:
 
 def _openai(config: Config) -> Transport:
     timeouts, context = config.proxy.timeouts, towards_upstreams(config.proxy.tls)
+    if gaps := KNOWN_GAPS.get(config.proxy.transport):
+        log.warning("this transport has known gaps", transport=config.proxy.transport, gaps=gaps)
     if config.proxy.transport == "httpx":
         from proxy.transport.httpx_client import HttpxTransport  # noqa: PLC0415 - memory, only where configured
 

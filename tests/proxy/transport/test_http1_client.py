@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -10,7 +11,7 @@ import pytest
 
 from monitor.contract.config import Timeouts
 from proxy.faults import UpstreamFault
-from proxy.transport import Body, Outgoing, Reply, http1_client, parse_upstream
+from proxy.transport import Body, Outgoing, Reply, Transport, http1_client, parse_upstream
 from proxy.transport.http1_client import Http1Transport, parse_origin, request_head
 from tests.proxy.wire import answer, read_message
 
@@ -19,7 +20,9 @@ QUICK = Timeouts(connect_s=2.0, read_s=0.3)
 
 
 @asynccontextmanager
-async def upstream(serve: Serve) -> AsyncIterator[tuple[Http1Transport, str]]:
+async def upstream(
+    serve: Serve, make: Callable[[Timeouts], Transport] = Http1Transport, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[Transport, str]]:
     """Serve a script on a port of its own, with a transport that asks it."""
 
     async def closing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -31,10 +34,10 @@ async def upstream(serve: Serve) -> AsyncIterator[tuple[Http1Transport, str]]:
         writer.close()
 
     serving: set[asyncio.Task[object]] = set()
-    server = await asyncio.start_server(closing, "127.0.0.1", 0)
-    transport = Http1Transport(QUICK)
+    server = await asyncio.start_server(closing, "127.0.0.1", 0, ssl=tls)
+    transport = make(QUICK)
     try:
-        yield transport, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        yield transport, f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
     finally:
         await transport.close()
         if serving:
@@ -57,7 +60,7 @@ async def whole(reply: Reply) -> bytes:
     return body
 
 
-async def fault_of(transport: Http1Transport, request: Outgoing) -> str:
+async def fault_of(transport: Transport, request: Outgoing) -> str:
     """Return the code of the fault that a request ends in."""
     with pytest.raises(UpstreamFault) as caught:
         await whole(await transport.open(request))
