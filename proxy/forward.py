@@ -8,6 +8,7 @@ nothing is looked into. A reply that ends early ends the client's connection wit
 from __future__ import annotations
 
 import asyncio
+import sys
 from bisect import bisect_left
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -231,6 +232,10 @@ class _Forwarding:
     def finish(self) -> None:
         """Count the exchange and offer it to the mirror."""
         self.client.release()
+        if (error := sys.exception()) is not None:
+            # On its way to the server, which logs it too and knows no exchanges.
+            self.end = "internal"
+            log.error("fault while serving", exchange=self.id, exc_info=error)
         self.count()
         if self.capture is not None:
             self.capture.end = self.end

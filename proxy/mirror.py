@@ -226,7 +226,12 @@ class MirrorWriter(threading.Thread):
                 pause = min(pause * 2.0, LONGEST_PAUSE_S)
             except (ValueError, TypeError, OverflowError):
                 # Something in the batch cannot be encoded, and never will.
-                log.exception("batch cannot be written", n=len(exchanges))
+                log.exception(
+                    "batch cannot be written",
+                    n=len(exchanges),
+                    exchange=exchanges[0].id,
+                    last=exchanges[-1].id,
+                )
                 self._board.slots[_DROPPED["internal"]] += len(exchanges)
                 return
             else:
@@ -236,7 +241,14 @@ class MirrorWriter(threading.Thread):
     def _gave_up(self, exchanges: list[Exchange], error: BusError) -> bool:
         if time.monotonic() < self._give_up_at - FIRST_PAUSE_S:
             return False
-        log.error("mirror gives up on exchanges at shutdown", n=len(exchanges), reason=str(error))
+        first, last = exchanges[0].id, exchanges[-1].id
+        log.error(
+            "mirror gives up on exchanges at shutdown",
+            n=len(exchanges),
+            exchange=first,
+            last=last,
+            reason=str(error),
+        )
         self._board.slots[_DROPPED["bus_error"]] += len(exchanges)
         return True
 

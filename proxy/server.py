@@ -25,10 +25,11 @@ from starlette.types import ASGIApp
 
 from monitor.bus.open import open_bus
 from monitor.contract.config import Config, ConfigError, split_address
+from monitor.contract.logs import set_up_logs
 from proxy.app import Replaceable
 from proxy.http_server import make_server
 from proxy.lifeline import message
-from proxy.log import set_up_logs
+from proxy.log import UNSAID
 from proxy.metrics import metrics_route
 from proxy.reload import Terminal, plan_reload
 from proxy.routing import arms, build_router
@@ -58,7 +59,7 @@ class CannotListen(OSError):
 def run_proxy(load: Callable[[], Config]) -> int:
     """Run until SIGTERM or SIGINT; return the exit status. `load` reads the configuration and raises ConfigError."""
     config = _checked(load)
-    set_up_logs(config.log)
+    set_up_logs(config.log, "proxy", unsaid=UNSAID)
     directory = Path(config.state_dir) / "proxy"
     try:
         directory.mkdir(parents=True, exist_ok=True)

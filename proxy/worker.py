@@ -27,12 +27,13 @@ import uvloop
 from monitor.bus import Bus
 from monitor.bus.open import open_bus
 from monitor.contract.config import Config
+from monitor.contract.logs import set_up_logs
 from proxy.app import ProxyApp
 from proxy.assemble import Assembler
 from proxy.forward import Forwarder, Site
 from proxy.http_server import make_server
 from proxy.lifeline import Inbox, first_message
-from proxy.log import log_loop_fault, set_up_logs
+from proxy.log import UNSAID, log_loop_fault
 from proxy.mirror import Clock, Mirror, MirrorWriter
 from proxy.redact import Redactor
 from proxy.routing import Router, arms, build_router
@@ -271,7 +272,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     spec: WorkerSpec = first_message(partial(os.read, 0))
-    set_up_logs(spec.config.log, worker=spec.number)
+    set_up_logs(spec.config.log, "proxy", unsaid=UNSAID, worker=spec.number)
     sys.setswitchinterval(SWITCH_S)
     uvloop.run(run_worker(spec))
     return 0

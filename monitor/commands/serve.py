@@ -30,8 +30,8 @@ def triton(settings: Settings) -> int:
     Not needed where `scoring.url` points to a Triton that runs elsewhere, or with `scoring.kind: local`.
     """
     config = settings.load()
-    from monitor.commands.logs import logs_to_stderr
+    from monitor.contract.logs import set_up_logs
     from monitor.triton.server import run_triton
 
-    logs_to_stderr(config.log)
+    set_up_logs(config.log, "triton")
     return run_triton(config)

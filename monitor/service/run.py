@@ -22,6 +22,7 @@ import uvicorn
 from monitor.bus import BusError
 from monitor.bus.open import open_bus
 from monitor.contract.config import Config, split_address
+from monitor.contract.logs import set_up_logs
 from monitor.offline.exchange_file import ExchangeFileError
 from monitor.scorer import Scorer
 from monitor.scorer.local import RepositoryFault
@@ -29,7 +30,6 @@ from monitor.scorer.open import open_scorer
 from monitor.service.app import CreateBaseline, build_app
 from monitor.service.health import Health
 from monitor.service.learning import Source, create, file_sources, period_source
-from monitor.service.log import set_up_logs
 from monitor.service.pipeline import Parts
 from monitor.service.runner import Runner
 from monitor.service.slot import Slot, take_slot
@@ -48,7 +48,7 @@ class StartFault(RuntimeError):
 
 def run_monitor(config: Config, *, scorer_from: OpenScorer = open_scorer) -> int:
     """Run the monitor until it is told to stop. Returns the exit status: 0, or 2 for what a person must put right."""
-    set_up_logs(config.log)
+    set_up_logs(config.log, "monitor")
     use_one_thread()
     try:
         with ExitStack() as stack:
