@@ -70,7 +70,7 @@ TWO_WAYS: dict[str, tuple[tuple[bytes, ...], bytes]] = {
 
 
 class Upstream:
-    """Answers whole requests with their target and body, or as a model would, and notes all, whole or not."""
+    """Answers whole requests as a model would, in words that name the request, and notes all, whole or not."""
 
     def __init__(self) -> None:
         self.asked: list[Message] = []
@@ -84,8 +84,8 @@ class Upstream:
         if asked.end != "whole":
             raise EOFError
         found = re.search(rb"next-\d", asked.body)
-        body = ANSWER.replace(b"yes", found[0]) if found else head.target + b" " + asked.body
-        wire.send(response(body, b"content-type: application/json"))
+        named = ANSWER.replace(b"yes", found[0] if found else head.target)
+        wire.send(response(named, b"content-type: application/json"))
 
 
 def unambiguous(asked: Message) -> bool:
@@ -133,7 +133,8 @@ def test_f56_what_can_be_read_in_two_ways_is_read_in_one(site: Site, kind: str) 
         assert got[0].values(b"connection") == [b"close"]
         assert not whole
     for i in range(3):
-        assert b"next-%d" % i in site.post(site.chat(user=f"next-{i}")).body
+        mine = b"next-%d" % i
+        assert mine in site.post(site.chat().replace(b'"hi"', b'"%b"' % mine)).body
 
 
 @pytest.mark.ours("that others pass trailers on is their right")
@@ -143,7 +144,8 @@ def test_f56_trailers_become_no_headers(site: Site) -> None:
     site.upstream.start(upstream)
     trailers = b"0\r\nauthorization: Bearer evil\r\nhost: evil\r\n\r\n"
     got = site.ask(site.head(b"POST", b"/first", CHUNKED) + chunk(b"{}") + trailers)
-    assert got.body == b"/v1/first {}"
+    assert got.status == 200
+    assert upstream.asked[0].body == b"{}"
     assert not upstream.asked[0].values(b"authorization")
 
 
@@ -161,12 +163,16 @@ def test_f56_pipelined_requests_are_answered_in_order(site: Site) -> None:
         + site.posting(b"{}", path=b"/4")
     )
     bodies = [b"", b'{"a":1}', b"{}", b"", b"{}"]
-    expected = [site.prefix + b"/%d " % i + body for i, body in enumerate(bodies)]
+    expected = [site.prefix + b"/%d" % i for i in range(len(bodies))]
     got = [wire.message() for _ in expected]
     wire.close()
     # Gateways that know few paths answer the others themselves: what they ask must still be what they answer.
-    assert [answer.body for answer in got if answer.status == 200] == expected[: upstream.heads]
-    assert upstream.heads == len(expected) or not site.ours
+    targets = [asked.target for asked in upstream.asked]
+    served = [answer.body for answer in got if answer.status == 200]
+    assert all(target in body for target, body in zip(targets, served, strict=True))
+    if site.ours:
+        assert targets == expected
+        assert [asked.body for asked in upstream.asked] == bodies
 
 
 def test_f56_what_follows_a_close_is_not_served(site: Site) -> None:
