@@ -37,6 +37,7 @@ from monitor.threads import use_one_thread
 
 BUDGETS = (0.05, 0.25, 1.0)
 DAY = 86400.0
+LATER = 2 * DAY
 Change = Literal["none", "annotator", "guideline", "task"]
 
 
@@ -101,11 +102,15 @@ def _drawn_annotators(team: Team, rng: random.Random) -> list[int]:
 
 
 class Passage(NamedTuple):
-    """When the evidence first passed a budget (epoch s, None: never), gold items since the change by then, verdict."""
+    """When the evidence first passed a budget (epoch s, None: never), gold items since the change, verdicts.
+
+    `verdict` is that of the moment, `later` that two days on.
+    """
 
     at: float | None
     gold: int
-    verdict: Labels | None
+    verdict: Labels | None = None
+    later: Labels | None = None
 
 
 def watched(
@@ -126,13 +131,23 @@ def watched(
         events += new
         for event in new:
             fold.take(event)
+        judged = judge and row.time >= since
         for i, alarm in enumerate(alarms):
-            if found[i] is None and fold.total >= alarm:
-                verdict = _judged(scheme, fold, events, alarm) if judge and row.time >= since else None
-                found[i] = Passage(row.time, gold, verdict)
-        if found[0] is not None:
+            passage = found[i]
+            if passage is None and fold.total >= alarm:
+                found[i] = Passage(row.time, gold, _judged(scheme, fold, events, alarm) if judged else None)
+            elif (
+                passage
+                and passage.at
+                and passage.verdict
+                and not passage.later
+                and row.time > passage.at + LATER
+            ):
+                found[i] = passage._replace(later=_judged(scheme, fold, events, alarm))
+        first = found[0]
+        if first is not None and (first.verdict is None or first.later is not None):
             break
-    return [passage or Passage(None, gold, None) for passage in found]
+    return [passage or Passage(None, gold) for passage in found]
 
 
 def _judged(scheme: Scheme, fold: Fold, events: Sequence[Event], alarm: float) -> Labels:
@@ -141,7 +156,7 @@ def _judged(scheme: Scheme, fold: Fold, events: Sequence[Event], alarm: float) -
     if panel.since is None:
         best = max(panel.streams, key=lambda key: panel.streams[key].log_wealth())
         panel = Panel(*(panel.scheme, panel.streams), since=panel.streams[best].richest_onset())
-    found = found_live(panel, alarm)
+    found = found_live(panel, alarm, events)
     since = found.since or 0.0
     before, after = (Side([e for e in events if (e.time >= since) == later]) for later in (False, True))
     return label_verdict(scheme, before, after, found, thresholds=Thresholds())
@@ -194,20 +209,23 @@ def delay_table(seeds: int, before: float = 60.0, after: float = 120.0) -> None:
 def _delays(name: str, change: Change, budget: float, runs: Sequence[Passage], onset: float) -> None:
     valid = [run for run in runs if run.at is None or run.at >= onset]
     if not valid:
-        print(f"| {name} | {change} | {budget:g} | 0 | | | | | |")
+        print(f"| {name} | {change} | {budget:g} | 0 | | | | | | |")
         return
     delays = sorted(run.gold if run.at is not None else sys.maxsize for run in valid)
-    causes = Counter(run.verdict.cause for run in valid if run.verdict is not None)
-    right = causes[LabelCause(change)]
+    causes = [
+        Counter(verdict.cause for verdict in verdicts if verdict is not None)
+        for verdicts in ([run.verdict for run in valid], [run.later for run in valid])
+    ]
+    right = [f"{count[LabelCause(change)]}/{count.total()}" for count in causes]
     cells = [_number(statistics.median_low(delays)), _number(delays[int(0.9 * (len(delays) - 1))])]
     never = sum(delay == sys.maxsize for delay in delays)
     named = ", ".join(
-        str(causes[cause])
+        str(causes[1][cause])
         for cause in (LabelCause.ANNOTATOR, LabelCause.GUIDELINE, LabelCause.TASK, LabelCause.UNCERTAIN)
     )
     print(
         f"| {name} | {change} | {budget:g} | {len(valid)} | {cells[0]} | {cells[1]} | {never} | "
-        f"{right}/{sum(causes.values())} | {named} |",
+        f"{right[0]} | {right[1]} | {named} |",
         flush=True,
     )
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from math import exp, inf, lgamma, log, nextafter
 from typing import NamedTuple
 
-from scipy.special import betaln
-
 from monitor.contract import Annotator, LabelCause
-from monitor.labels.judgement import Event, Kind
-from monitor.labels.measures import Side, counts
+from monitor.labels.judgement import Event, Kind, Scheme
+from monitor.labels.measures import Side
+from monitor.labels.panel import EVERYBODY, Key, Panel, richest
 
 _FEWEST = 12
+# Newest events of a stream among which its change is looked for, and fewest since.
+_SCANNED, _FEWEST_SINCE = 2000, 5
 # Part of the later labels that come from annotators who gave none before.
 _MOSTLY_NEW = 0.5
 _SHOWN = 6
@@ -41,8 +43,8 @@ def diagnose(
     if not kinds:
         return Diagnosis(LabelCause.NONE, ())
     against: Kind = "gold" if len(after.of("gold")) >= _FEWEST else "peer"
-    old, new = before.of(against, echo=True), after.of(against, echo=True)
-    shown = tuple(_annotators(old, new, against))
+    shown = tuple(_annotators(before.of(against, echo=True), after.of(against, echo=True), against))
+    old, new = ([*side.of("gold"), *side.of("peer", echo=True)] for side in (before, after))
     cell = _cell(before.of("gold"), after.of("gold"))
     if set(kinds) == {"reward"}:
         return Diagnosis(LabelCause.SCORER, shown)
@@ -66,24 +68,79 @@ def one_or_all(old: Sequence[Event], new: Sequence[Event]) -> LabelCause:
     )
     if len(rest_new) < _FEWEST:
         return LabelCause.UNCERTAIN
-    if change(rest_old, rest_new) > 0 or evidence[top] <= 0:
+    if change(rest_old, rest_new) > 0:
         return LabelCause.GUIDELINE
-    return LabelCause.ANNOTATOR
+    if evidence[top] > 0:
+        return LabelCause.ANNOTATOR
+    everybody = [[event for event in side if not event.echo] for side in (old, new)]
+    return LabelCause.GUIDELINE if change(*everybody) > 0 else LabelCause.UNCERTAIN
+
+
+def onset(panel: Panel, events: Sequence[Event]) -> float | None:
+    """Return when the stream with most evidence most likely changed (epoch seconds), None where none has evidence.
+
+    The likeliest of all ways to part its newest events in two; the wealth alone begins to rise too early or too late.
+    """
+    key = richest(panel)
+    if key is None or panel.scheme is None:
+        return None
+    own = _of_stream(panel.scheme, key, events)[-_SCANNED:]
+    n, wrong = Counter(event.stratum for event in own), Counter(event.stratum for event in own if event.wrong)
+    total = {stratum: _evidence(wrong[stratum], n[stratum]) for stratum in n}
+    parts: dict[str, tuple[int, int]] = {}
+    best, at, score = 0.0, None, dict.fromkeys(n, 0.0)
+    for event in own[:-_FEWEST_SINCE]:
+        s = event.stratum
+        m, a = parts.get(s, (0, 0))
+        parts[s] = m, a = m + 1, a + event.wrong
+        score[s] = _evidence(a, m) + _evidence(wrong[s] - a, n[s] - m) - total[s]
+        likelihood = sum(score.values())
+        if likelihood > best:
+            best, at = likelihood, event.time
+    return None if at is None else nextafter(at, inf)
+
+
+def _of_stream(scheme: Scheme, key: Key, events: Sequence[Event]) -> list[Event]:
+    """Return the events that a stream was made of, in their order."""
+    kind, who = key
+    if kind == "label":
+        name, hit = who[1:], who[0] == "+"
+        labels = [event for event in events if event.kind == "label"]
+        return [e._replace(wrong=scheme.indicators(e.label).get(name, False) == hit) for e in labels]
+    everybody = who == EVERYBODY
+    return [e for e in events if e.kind == kind and (not e.echo if everybody else e.annotator == who)]
 
 
 def change(old: Sequence[Event], new: Sequence[Event]) -> float:
-    """Return the log Bayes factor of the share of wrong labels having changed, against its being the same."""
-    was, now = counts(old), counts(new)
-    total = 0.0
-    for stratum in {*was, *now}:
-        (m, a), (n, b) = was.get(stratum, (0, 0)), now.get(stratum, (0, 0))
+    """Return the log Bayes factor of the share of wrong labels having changed, against its being the same.
+
+    It may have changed in one stratum or in all of a kind of comparison: each has the same prior weight.
+    """
+    was, now = (_table(side) for side in (old, new))
+    single: list[float] = []
+    whole: dict[Kind, float] = {}
+    for key in {*was, *now}:
+        (m, a), (n, b) = was.get(key, (0, 0)), now.get(key, (0, 0))
         if m and n:
-            total += _evidence(a, m) + _evidence(b, n) - _evidence(a + b, m + n)
-    return total
+            factor = _evidence(a, m) + _evidence(b, n) - _evidence(a + b, m + n)
+            single.append(factor)
+            whole[key[0]] = whole.get(key[0], 0.0) + factor
+    found = [*single, *whole.values()]
+    if not found:
+        return 0.0
+    top = max(found)
+    return top + log(sum(exp(value - top) for value in found) / len(found))
+
+
+def _table(events: Sequence[Event]) -> dict[tuple[Kind, str], tuple[int, int]]:
+    """Return (kind, stratum) -> (events, wrong ones)."""
+    n = Counter((e.kind, e.stratum) for e in events)
+    wrong = Counter((e.kind, e.stratum) for e in events if e.wrong)
+    return {key: (n[key], wrong[key]) for key in n}
 
 
 def _evidence(wrong: int, n: int) -> float:
-    return float(betaln(wrong + 1, n - wrong + 1))
+    return lgamma(wrong + 1) + lgamma(n - wrong + 1) - lgamma(n + 2)
 
 
 def _by(events: Sequence[Event], name: str) -> list[Event]:

@@ -85,10 +85,10 @@ def kind_wealth(panel: Panel) -> dict[Kind, float]:
     return _wealth({key: stream.log_wealth() for key, stream in panel.streams.items()})
 
 
-def richest(panel: Panel, kinds: Sequence[Kind]) -> Key | None:
-    """Return the stream of these kinds that holds most of the evidence."""
-    own = {key: stream.log_wealth() for key, stream in panel.streams.items() if key[0] in kinds}
-    return max(own, key=lambda key: own[key], default=None)
+def richest(panel: Panel) -> Key | None:
+    """Return the stream that holds most of the evidence."""
+    wealth = {key: stream.log_wealth() for key, stream in panel.streams.items()}
+    return max(wealth, key=lambda key: wealth[key], default=None)
 
 
 def take(panel: Panel, events: Sequence[Event], alarm: float, *, trusted: bool = False) -> Panel:

@@ -24,7 +24,7 @@ _PRIOR = (1.0, 2.0)
 # Newest events that are not learnt from yet; of a stream that has few, half of them.
 LAG = 100
 # Tolerance around the learnt rate, in its standard errors.
-_TOLERANCE = 0.25
+_TOLERANCE = 0.4
 # Minutes that one event may add to the wealth.
 _LONGEST_STEP = 7 * 24 * 60.0
 # Events in a block from which overdispersion is measured, and blocks' worth of trust in there being little.

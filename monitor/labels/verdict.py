@@ -7,14 +7,15 @@ something else is labelled now are no fault of those who label: reported, never 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from monitor.contract import Direction, LabelCause, Labels, Signal, Tier
 from monitor.contract.config import Thresholds
-from monitor.labels.cause import Diagnosis, diagnose
-from monitor.labels.judgement import Kind, Scheme
+from monitor.labels.cause import Diagnosis, diagnose, onset
+from monitor.labels.judgement import Event, Kind, Scheme
 from monitor.labels.measures import Side, measure
 from monitor.labels.panel import Panel, kind_wealth
 
@@ -62,14 +63,18 @@ _WORDS = {
 }
 
 
-def found_live(panel: Panel, alarm: float) -> Found:
-    """Return what a panel's evidence says; a kind shows a change where it holds a fair part of the alarm."""
+def found_live(panel: Panel, alarm: float, events: Sequence[Event]) -> Found:
+    """Return what a panel's evidence says, given the newest events.
+
+    A kind shows a change where it holds a fair part of the alarm.
+    """
     if not panel.alarmed:
         return Found(drifted=False)
     wealth = kind_wealth(panel)
     enough = min(alarm - 1.0, max(wealth.values()))
     kinds = frozenset(kind for kind, w in wealth.items() if w >= enough)
-    return Found(drifted=True, kinds=kinds, since=panel.since)
+    since = onset(panel, events)
+    return Found(drifted=True, kinds=kinds, since=panel.since if since is None else since)
 
 
 def label_verdict(

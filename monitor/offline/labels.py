@@ -152,7 +152,7 @@ class LabelStream:
 
     def verdict(self, *, texts_moved: bool) -> Labels:
         """Return the verdict now: what came since the change against all before, or the stream against the baseline."""
-        found = found_live(self._fold.panel(), self._alarm)
+        found = found_live(self._fold.panel(), self._alarm, self._events)
         since = found.since if found.since is not None else float("-inf")
         new = [judgement for judgement in self._after if judgement.time >= since]
         old = [*self._before, *(judgement for judgement in self._after if judgement.time < since)]
