@@ -92,9 +92,8 @@ class Forwarder:
 class _Forwarding:
     """One exchange on its way.
 
-    Points in time, on the monotonic clock and 0 until they are reached: `began` (the request is here), `asked` (handed
-    to the upstream's client), `answered` (its head is here), `first` (the first part of an event stream). `added`:
-    seconds that this proxy took for itself, see `docs/operations.md`.
+    On the monotonic clock, 0 until reached: `began`, `asked` (handed to the upstream's client), `answered` (its head is
+    here), `first` (part of an event stream). `added`: seconds the proxy took for itself (docs/operations.md).
     """
 
     __slots__ = (
@@ -186,12 +185,8 @@ class _Forwarding:
         if choice is not None:
             own.insert(0, (STATUS, self.site.verdicts.line((choice.route, choice.arm))))
         if self.site.timing and self.answered:
-            own.append((SERVER_TIMING, self._timing()))
+            own.append((SERVER_TIMING, _timing(self)))
         return own
-
-    def _timing(self) -> bytes:
-        proxy = self.added + self.site.mirror.clock.monotonic() - self.answered
-        return b"proxy;dur=%.3f, upstream;dur=%.3f" % (1e3 * proxy, 1e3 * (self.answered - self.asked))
 
     async def failed(self, fault: UpstreamFault) -> None:
         """Tell the client, or end its connection without a proper end when the head is gone already."""
@@ -236,7 +231,7 @@ class _Forwarding:
             # On its way to the server, which logs it too and knows no exchanges.
             self.end = "internal"
             log.error("fault while serving", exchange=self.id, exc_info=error)
-        self.count()
+        count(self)
         if self.capture is not None:
             self.capture.end = self.end
             if self.site.traced:
@@ -245,23 +240,29 @@ class _Forwarding:
                 self.capture.let_go("not_routed")
             self.site.mirror.offer(self.capture)
 
-    def count(self) -> None:
-        """Count the exchange."""
-        board, choice = self.site.board, self.request.choice
-        slots = board.slots
-        slots[_ENDED] += 1
-        route = UNROUTED if choice is None else choice.route
-        row = board.rows.get(route) or board.row(route)
-        if self.status:
-            slots[row + min(self.status // 100, 5) - 1] += 1
-        began, answered = self.began, self.answered
-        _observe(slots, row + _WHOLE, row + _WHOLE_SUM, self.site.mirror.clock.monotonic() - began)
-        if answered:
-            _observe(slots, row + _UPSTREAM, row + _UPSTREAM_SUM, answered - self.asked)
-            slots[_ADDED + bisect_left(OWN_EDGES, self.added)] += 1
-            slots[_ADDED_SUM] += int(self.added * 1e6)
-        if self.first:
-            _observe(slots, row + _FIRST, row + _FIRST_SUM, self.first - began)
+
+def _timing(exchange: _Forwarding) -> bytes:
+    own = exchange.added + exchange.site.mirror.clock.monotonic() - exchange.answered
+    return b"proxy;dur=%.3f, upstream;dur=%.3f" % (1e3 * own, 1e3 * (exchange.answered - exchange.asked))
+
+
+def count(exchange: _Forwarding) -> None:
+    """Count an exchange that is over."""
+    board, choice = exchange.site.board, exchange.request.choice
+    slots = board.slots
+    slots[_ENDED] += 1
+    route = UNROUTED if choice is None else choice.route
+    row = board.rows.get(route) or board.row(route)
+    if exchange.status:
+        slots[row + min(exchange.status // 100, 5) - 1] += 1
+    began, answered = exchange.began, exchange.answered
+    _observe(slots, row + _WHOLE, row + _WHOLE_SUM, exchange.site.mirror.clock.monotonic() - began)
+    if answered:
+        _observe(slots, row + _UPSTREAM, row + _UPSTREAM_SUM, answered - exchange.asked)
+        slots[_ADDED + bisect_left(OWN_EDGES, exchange.added)] += 1
+        slots[_ADDED_SUM] += int(exchange.added * 1e6)
+    if exchange.first:
+        _observe(slots, row + _FIRST, row + _FIRST_SUM, exchange.first - began)
 
 
 def _observe(slots: memoryview[int], first: int, total: int, seconds: float) -> None:

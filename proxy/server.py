@@ -48,6 +48,8 @@ BIND_PATIENCE_S = 3.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 # A worker that lived this long was well; its end is no reason to wait longer.
 WELL_S = 10.0
+# What a worker may take after its last response: for the mirror, the traces, and its threads to end.
+LAST_S = 2.0 * FLUSH_S + SPANS_FLUSH_S + 2.0
 # So many workers in a row that end at once mean that none will ever run.
 HOPELESS = 5
 
@@ -187,21 +189,16 @@ class Parent:
 
     def _stop(self) -> None:
         """Let the workers drain; asked twice, let them hurry."""
-        lame_duck_s = 0.0 if self._stopping.is_set() else self._config.proxy.lame_duck_s
-        if lame_duck_s and not self._hopeless:
-            asyncio.get_running_loop().call_later(lame_duck_s, self._stop_listening)
-        else:
-            self._stop_listening()
+        if self._listener is not None:
+            hurry = self._stopping.is_set() or self._hopeless
+            lame_duck_s = 0.0 if hurry else self._config.proxy.lame_duck_s
+            # Held open any longer it would take connections in that nobody serves any more.
+            asyncio.get_running_loop().call_later(lame_duck_s, self._listener.close)
         if self._stopping.is_set():
             for process in self._processes.values():
                 if process.returncode is None:
                     process.terminate()
         self._stopping.set()
-
-    def _stop_listening(self) -> None:
-        """Leave the port to the workers: held open it would take connections in that nobody serves any more."""
-        if self._listener is not None:
-            self._listener.close()
 
     async def _keep_worker(self, index: int, listener: socket.socket) -> None:
         pause, short_lives = FIRST_PAUSE_S, 0
@@ -243,9 +240,7 @@ class Parent:
         await asyncio.wait(
             {waiting, asyncio.create_task(self._stopping.wait())}, return_when="FIRST_COMPLETED"
         )
-        patience = (
-            self._config.proxy.lame_duck_s + self._config.proxy.drain_s + 2.0 * FLUSH_S + SPANS_FLUSH_S + 2.0
-        )
+        patience = self._config.proxy.lame_duck_s + self._config.proxy.drain_s + LAST_S
         if not waiting.done():
             if process.returncode is None:
                 process.terminate()

@@ -42,7 +42,6 @@ from proxy.slots import LOOP
 from proxy.status import Surroundings
 from proxy.tls import for_clients, load_own
 from proxy.tracing import make_describer, make_tracer
-from proxy.tracing.spans import Describer
 from proxy.transport import Transport
 from proxy.transport.open import open_transports, settings_of
 from proxy.verdicts import VerdictBoard, VerdictPoller, stale_after
@@ -79,18 +78,16 @@ class Worker:
         self.spec = spec
         self.board = Scoreboard(spec.directory, spec.producer)
         if not self.board.mapped:
-            log.error(
-                "no room for counters in state_dir, a kill would lose them", directory=str(spec.directory)
-            )
+            where = str(spec.directory)
+            log.error("no room for counters in state_dir, a kill would lose them", directory=where)
         clock = Clock()
         router = build_router(config)
         self.mirror = Mirror(config.mirror, self.board, spec.salt, clock)
         self.writer = MirrorWriter(
             self.mirror, self.board, make_assembler(spec), self._open_bus, config.mirror.flush_s
         )
-        self.tracer = make_tracer(config, self._describer(config, router), self.board, spec.version)
-        if self.tracer is not None:
-            self.writer.observe = self.tracer.observe
+        self.tracer = make_tracer(config, make_describer(config, router), self.board, spec.version)
+        self.writer.observe = None if self.tracer is None else self.tracer.observe
         self.verdicts = VerdictBoard(arms(router), stale_after(config))
         self.poller = VerdictPoller(self.verdicts, self._open_bus)
         self.transports = open_transports(config)
@@ -121,9 +118,6 @@ class Worker:
             self.tracer is not None,
         )
 
-    def _describer(self, config: Config, router: Router) -> Describer:
-        return make_describer(config, router, config.mirror.max_body_bytes * DECODED_RATIO)
-
     def reconfigure(self, config: Config) -> None:
         """Serve what comes from now on with another configuration; what runs goes on as it began."""
         router, assemble = build_router(config), make_assembler(self.spec._replace(config=config))
@@ -136,7 +130,7 @@ class Worker:
         self.mirror.reconfigure(config.mirror)
         self.writer.reconfigure(assemble, config.mirror.flush_s)
         if self.tracer is not None:
-            self.tracer.describe = self._describer(config, router)
+            self.tracer.describe = make_describer(config, router)
         self.verdicts.reconfigure(arms(router), stale_after(config), time.time())
         self.forwarder.site = self._site(router, config)
         self.app.reconfigure(self._surroundings())
@@ -157,7 +151,7 @@ class Worker:
         return open_bus(self.spec.config)
 
     def _surroundings(self) -> Surroundings:
-        spec = self.spec
+        spec, in_full = self.spec, self.spec.config.admin.token is not None  # its holder is an operator
         return Surroundings(
             spec.config,
             spec.version,
@@ -165,8 +159,7 @@ class Worker:
             self.verdicts,
             lambda: not self.leaving,
             time.time,
-            # On the clients' listener only who shows the token is an operator.
-            in_full=spec.config.admin.token is not None,
+            in_full,
         )
 
     async def serve(self) -> None:

@@ -20,13 +20,17 @@ from proxy.tracing.spans import Describer, targets
 __all__ = ["Tracer", "check_traces", "make_describer", "make_tracer"]
 
 
-def make_describer(config: Config, router: Router, max_decoded: int) -> Describer:
+# A decoded body may be this many times larger than the largest one that is kept.
+_DECODED_RATIO = 8
+
+
+def make_describer(config: Config, router: Router) -> Describer:
     """Prepare describing from the configuration. Every ready-made redaction applies, whatever the mirror's say."""
     return Describer(
         targets(router),
         Redactor(tuple(READY), config.mirror.redact_patterns),
         share=config.proxy.traces.sample,
-        max_decoded=max_decoded,
+        max_decoded=config.mirror.max_body_bytes * _DECODED_RATIO,
         chance=random.SystemRandom(),
     )
 
