@@ -10,7 +10,7 @@ export UV_SYSTEM_CERTS ?= 1
 UV := $(BIN)/uv
 NODE := tests/clients/node
 
-.PHONY: install demo test test-clients bench bench-proxy check lint types format lock clean
+.PHONY: install demo test test-clients bench bench-proxy check lint types format lock audit clean
 
 install: .venv/.runtime .venv/.triton
 
@@ -62,6 +62,14 @@ lock: $(UV)
 		-o requirements/uv.lock
 	if command -v npm >/dev/null; then cd $(NODE) && npm install --package-lock-only \
 		--omit-lockfile-registry-resolved --no-audit --no-fund --loglevel=error; fi
+
+# Known vulnerabilities of what the lock files name, as PyPI and npm know them. It needs their services, so no check runs it;
+# --strict: what cannot be looked up is a failure, not a clean bill.
+audit: $(UV)
+	failed=0; for lock in runtime dev clients triton; do echo "requirements/$$lock.lock"; \
+		$(UV) tool run pip-audit --strict --require-hashes --disable-pip --progress-spinner off \
+			-r requirements/$$lock.lock || failed=1; done; \
+	if command -v npm >/dev/null; then (cd $(NODE) && npm audit) || failed=1; fi; exit $$failed
 
 clean:
 	rm -rf .venv $(NODE)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
