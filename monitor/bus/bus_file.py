@@ -25,6 +25,9 @@ from monitor.bus.wal_file import file_id, log_id, part_from_log, set_aside, writ
 
 _log = structlog.get_logger(__name__)
 
+# Another process may put a file there while this one opens it, but hardly time after time.
+_TRIES = 10
+
 
 class BusReplaced(BusError):
     """The file that was in use is gone; nothing of the call was done, and another file is in use from now on."""
@@ -175,7 +178,7 @@ def _waiting(connection: sqlite3.Connection) -> int | None:
 
 def _open_in_place(path: Path, busy_s: float) -> tuple[sqlite3.Connection, tuple[int, int]]:
     """Open the file, and make sure that it was at its path all the while."""
-    while True:
+    for _ in range(_TRIES):
         with translated(path):
             before = file_id(path)
         try:
@@ -192,3 +195,4 @@ def _open_in_place(path: Path, busy_s: float) -> tuple[sqlite3.Connection, tuple
             if before is not None and before == file_id(path):
                 return connection, before
         connection.close()
+    raise BusError(f"{path}: is another file each time that it is looked at")
