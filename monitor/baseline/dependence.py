@@ -16,7 +16,7 @@ from monitor.baseline.overdispersion import overdispersion
 from monitor.baseline.seasonality import Calendar, left_over
 from monitor.sketch.cells import CELLS
 from monitor.sketch.features import Features, Floats
-from monitor.sketch.layout import RATES
+from monitor.sketch.layout import LANDMARKS, RATES
 
 Rows = NDArray[np.intp]
 # A share of fewer exchanges than this shows no pattern.
@@ -28,16 +28,17 @@ _COUNTED = 20_000
 class Measured(NamedTuple):
     """What a baseline's own n exchanges look like: normal scores of some rows, novelty (n,), and their features.
 
-    `scores`: family -> (rows, scores (rows, p)).
+    `scores`: family -> (rows, scores (rows, p)). `far`: held-out rows, and the landmark of far prompts (n,), else -1.
     """
 
     scores: dict[str, tuple[Rows, Floats]]
     novelty: Floats
     features: Features
+    far: tuple[Rows, Rows]
 
 
 def dispersion(calendar: Calendar, times: Floats, measured: Measured, prior: float) -> dict[str, Floats]:
-    """Return the factors of each family of normal scores (p,), of `rate` (one of `RATES` each) and of `cells` (2,)."""
+    """Return the factors of each family of normal scores (p,), of `rate` (one of `RATES` each), `cells` (2,), `topic` (1,)."""
     timed = calendar.visit.any()
 
     def factor(rows: Rows, values: Floats) -> Floats:
@@ -50,7 +51,11 @@ def dispersion(calendar: Calendar, times: Floats, measured: Measured, prior: flo
     found["rate"] = np.concatenate([factor(*series) for series in _shares(measured)])
     latest = np.sort(np.argsort(times, kind="stable")[-_COUNTED:])
     cells = (measured.features.prompt_cell, measured.features.user_cell)
-    found["cells"] = np.array([_of_counter(latest[cell[latest] >= 0], cell, factor) for cell in cells])
+    found["cells"] = np.array([_of_counter(latest[cell[latest] >= 0], cell, factor, CELLS) for cell in cells])
+    held_out, landmark = measured.far
+    mine = held_out[np.argsort(times[held_out], kind="stable")[-_COUNTED:]]
+    # Every other exchange was held out, so half of what neighbours have in common is not seen.
+    found["topic"] = np.array([2.0 * _of_counter(np.sort(mine), landmark, factor, LANDMARKS) - 1.0])
     return found
 
 
@@ -72,11 +77,11 @@ def _shares(measured: Measured) -> list[tuple[Rows, Floats]]:
     return series
 
 
-def _of_counter(rows: Rows, cell: Rows, factor: Callable[[Rows, Floats], Floats]) -> float:
+def _of_counter(rows: Rows, cell: Rows, factor: Callable[[Rows, Floats], Floats], cells: int) -> float:
     """Return the factor of a counter: that of its cells, weighed by what they hold."""
     if len(rows) < _FEWEST_HITS:
         return 1.0
-    held = (cell[rows, None] == np.arange(CELLS)).astype(np.float64)
+    held = (cell[rows, None] == np.arange(cells)).astype(np.float64)
     share = held.mean(axis=0)
     weight = share * (1.0 - share)
     if not weight.sum():

@@ -95,6 +95,7 @@ def build_baseline(
         },
         asked.assigned.novelty,
         features,
+        (asked.held_out, asked.assigned.far),
     )
     plan = _plan(calendar, measured)
     draft = Baseline(
@@ -156,7 +157,8 @@ def _fit_side(
     if len(rows) < FEWEST:
         projection = Projection(np.zeros(vectors.shape[1]), np.zeros((vectors.shape[1], 2)))
         centroids = np.zeros((2, vectors.shape[1]), dtype=np.float32)
-        quantiser = Quantiser(centroids, np.tile(np.linspace(0.0, 1.0, RANKS), (2, 1)))
+        ranks = np.tile(np.linspace(0.0, 1.0, RANKS), (2, 1))
+        quantiser = Quantiser(centroids, ranks, centroids, np.array([np.inf]))
         return Side(projection, quantiser, nothing, ()), _Seen(quantiser.assign(vectors), rows)
     projection = _principal_axes(vectors[rows].astype(np.float64))
     fitted = fit_quantiser(vectors[rows], settings.clusters, settings.seed)
@@ -298,7 +300,7 @@ def _own_vector(draft: Baseline, own: _Own, rows: NDArray[np.intp]) -> NDArray[n
     vector, layout = bucket.vector.copy(), bucket.layout
     for held_out, side in zip(own.held_out, ("prompt", "response"), strict=True):
         source = fold_rows(draft, *seen, np.intersect1d(rows, held_out)).vector
-        for name in (f"{side}_clusters", f"{side}_ranks"):
+        for name in (f"{side}_clusters", f"{side}_ranks", *(("far_prompts",) if side == "prompt" else ())):
             field = layout.fields[name]
             vector[field.start : field.stop] = source[field.start : field.stop]
     return vector

@@ -263,6 +263,8 @@ def _arrays(b: Baseline) -> dict[str, NDArray[Any]]:
             f"{name}.axes": side.projection.axes,
             f"{name}.centroids": side.quantiser.centroids,
             f"{name}.ranks": side.quantiser.ranks,
+            f"{name}.landmarks": side.quantiser.landmarks,
+            f"{name}.reach": side.quantiser.reach,
             f"{name}.edges": side.scores.edges,
             f"{name}.values": side.scores.values,
         }
@@ -273,7 +275,7 @@ def _from_arrays(meta: _Meta, a: dict[str, NDArray[Any]]) -> Baseline:
     def side(name: str, terms: tuple[tuple[str, ...], ...]) -> Side:
         return Side(
             Projection(a[f"{name}.mean"], a[f"{name}.axes"]),
-            Quantiser(a[f"{name}.centroids"], a[f"{name}.ranks"]),
+            Quantiser(*(a[f"{name}.{part}"] for part in Quantiser._fields)),
             NormalScores(a[f"{name}.edges"], a[f"{name}.values"]),
             terms,
         )

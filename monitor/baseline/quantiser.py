@@ -1,10 +1,14 @@
 """The quantiser: clusters of a baseline's texts, and how far a new text lies from what was there.
 
-K-means on unit vectors. The *novelty* of a text is the rank, in [0, 1], of its distance to the nearest centroid
-among baseline texts of the same cluster: uniform when nothing has changed, close to 1 for a topic that the baseline
-never had. Centroids come from one half of the baseline and ranks from the other (split conformal; Vovk et al. 2005):
-texts that helped to place a centroid lie too near to it, and would make every new text look novel. Where the novelty
-of the baseline's own texts is needed, each half is ranked by centroids of the other.
+K-means on unit vectors, twice: a few clusters that have names, and many landmarks that distances are taken to, because
+a handful of centres leaves room between them for topics that the baseline never had. The *novelty* of a text is the
+rank, in [0, 1], of its distance to the nearest landmark among baseline texts of the same cluster: uniform when nothing
+has changed, close to 1 for a new topic. A text beyond `FAR` of all of the baseline's distances is *far*, and counted at
+its landmark: a topic that arrives gathers near few of them.
+
+Centres come from one half of the baseline and ranks from the other (split conformal; Vovk et al. 2005): texts that
+helped to place a centre lie too near to it, and would make every new text look novel. Where the novelty of the
+baseline's own texts is needed, each half is ranked by centres of the other.
 """
 
 from __future__ import annotations
@@ -17,9 +21,14 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
+from monitor.sketch.layout import LANDMARKS
+
 Floats = NDArray[np.float64]
 Vectors = NDArray[np.float32]
 RANKS = 33
+# A landmark needs this many texts of the half that places them.
+_TEXTS_A_LANDMARK = 12
+FAR = 0.8
 # Beyond this many rows K-means learns nothing more about 32 clusters.
 _FIT_ROWS = 6000
 # A cluster's own distance ranks are shrunk towards those of all clusters with this many exchanges' weight.
@@ -27,27 +36,38 @@ _PRIOR = 40.0
 
 
 class Assigned(NamedTuple):
-    """Where n texts fall: `cluster` int (n,), `novelty` float (n,) in [0, 1]."""
+    """Where n texts fall: `cluster` int (n,), `novelty` float (n,) in [0, 1].
+
+    `far` int (n,): the nearest landmark of a text that lies far from all of them, else -1.
+    """
 
     cluster: NDArray[np.intp]
     novelty: Floats
+    far: NDArray[np.intp]
 
 
 class Quantiser(NamedTuple):
-    """K centroids float32 (K, dim), and the held-out distance quantiles of each cluster (K, RANKS)."""
+    """K centroids float32 (K, dim), and for each cluster the quantiles of held-out distances (K, RANKS).
+
+    Distances are those to the nearest of `landmarks` float32 (at most LANDMARKS, dim), unit vectors; beyond `reach` (1,)
+    a text is far.
+    """
 
     centroids: Vectors
     ranks: Floats
+    landmarks: Vectors
+    reach: Floats
 
     def assign(self, vectors: Vectors) -> Assigned:
         """Assign float32 (n, dim) unit vectors."""
-        cluster, distance = nearest(self.centroids, vectors)
+        cluster, _ = nearest(self.centroids, vectors)
+        landmark, distance = nearest(self.landmarks, vectors)
         grid = np.linspace(0.0, 1.0, self.ranks.shape[1])
         novelty = np.empty(len(vectors))
         for k in np.unique(cluster):
             rows = cluster == k
             novelty[rows] = np.interp(distance[rows], self.ranks[k], grid)
-        return Assigned(cluster, novelty)
+        return Assigned(cluster, novelty, np.where(distance > self.reach[0], landmark, -1))
 
 
 class Fitted(NamedTuple):
@@ -83,9 +103,12 @@ def fit_quantiser(vectors: Vectors, clusters: int, seed: int) -> Fitted:
 
 
 def _fit_half(vectors: Vectors, others: Vectors, k: int, seed: int) -> Quantiser:
-    """Learn centroids from `vectors`, distance ranks from `others`."""
+    """Learn centroids and landmarks from `vectors`, distance ranks from `others`."""
     centroids = _centroids(vectors, k, seed)
-    own, distance = nearest(centroids, others)
+    landmarks = _centroids(vectors, max(2, min(LANDMARKS, len(vectors) // _TEXTS_A_LANDMARK)), seed)
+    landmarks /= np.maximum(np.linalg.norm(landmarks, axis=1, keepdims=True), 1e-9)
+    own, _ = nearest(centroids, others)
+    _, distance = nearest(landmarks, others)
     grid = np.linspace(0.0, 1.0, RANKS)
     everywhere = np.quantile(distance, grid)
     ranks = np.tile(everywhere, (k, 1))
@@ -96,7 +119,7 @@ def _fit_half(vectors: Vectors, others: Vectors, k: int, seed: int) -> Quantiser
             ranks[c] = weight * np.quantile(mine, grid) + (1 - weight) * everywhere
     # np.interp needs increasing points; ties occur among duplicate texts.
     ranks = np.maximum.accumulate(ranks, axis=1) + np.arange(RANKS) * 1e-9
-    return Quantiser(centroids, ranks)
+    return Quantiser(centroids, ranks, landmarks, np.array([np.quantile(distance, FAR)]))
 
 
 def _centroids(vectors: Vectors, k: int, seed: int) -> Vectors:

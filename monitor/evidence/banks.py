@@ -12,19 +12,31 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import beta
 
 from monitor.baseline.frozen import Baseline
 from monitor.baseline.seasonality import Expected
 from monitor.evidence.repetition import COUNTERS, MARGIN, null_shares
 from monitor.sketch.bucket import Bucket
 from monitor.sketch.cells import CELLS
-from monitor.sketch.layout import PROMPT_SCORES, RATES, RESPONSE_SCORES, SCALE, SYSTEM_SCORES, known_share
+from monitor.sketch.layout import (
+    LANDMARKS,
+    PROMPT_SCORES,
+    RATES,
+    RESPONSE_SCORES,
+    SCALE,
+    SYSTEM_SCORES,
+    known_share,
+)
 
 Floats = NDArray[np.float64]
 
 _STAKES = np.array([0.1, 0.2, 0.4, 0.8])
 _RISES = np.array([0.02, 0.05, 0.12, 0.3, 0.6])
 _CELL_RISES = np.array([0.1, 0.3, 0.6])
+# Shares of all prompts that a topic may bring to one landmark, and how surely what was there before is bounded.
+_ARRIVALS = np.array([0.004, 0.012, 0.035, 0.1, 0.3])
+_LANDMARK_LEVEL = 2e-4
 # Tolerance around the baseline's mean, in standard errors of that mean.
 _TOLERANCE = 3.0
 
@@ -193,3 +205,41 @@ class CellBank:
             return self._null[i]
         whole = expected * (self._size[i] / expected.sum())
         return null_shares(whole, float(self._temper[i]), MARGIN, delta.expected.variance)
+
+
+class TopicBank:
+    """Rises of far prompts at one landmark: a topic that arrives gathers at few of them.
+
+    What was at each before is bounded from above, because a baseline's count at one landmark is small (Clopper &
+    Pearson 1934, at a level that holds for all landmarks together).
+    """
+
+    def __init__(self, baseline: Baseline) -> None:
+        self.processes = [Process("topic", "new topic", 1) for _ in range(LANDMARKS * len(_ARRIVALS))]
+        self._temper = float(baseline.overdispersion["topic"][0])
+        self._of = max(1.0, float(baseline.reference.read("prompt_ranks").sum()))
+        self._usual = _bound(baseline.reference.read("far_prompts") / self._of, self._of / self._temper)
+
+    def log_e_values(self, delta: Delta) -> Floats:
+        """Return the log of each process's e-value on a step."""
+        hits, of = delta.bucket.read("far_prompts")[:, None], delta.bucket.count("prompts")
+        if not of:
+            return np.zeros(len(self.processes))
+        null = self._null(delta)[:, None]
+        rise = null + (1.0 - null) * _ARRIVALS
+        ratio = hits * np.log(rise / null) + (of - hits) * np.log((1.0 - rise) / (1.0 - null))
+        return np.asarray(ratio / self._temper, dtype=np.float64).ravel()
+
+    def _null(self, delta: Delta) -> Floats:
+        if delta.expected is None:
+            return self._usual
+        known = 1.0 / (self._temper / self._of + delta.expected.variance)
+        return _bound(delta.mean("far_prompts", "prompts") * np.ones(LANDMARKS), known)
+
+
+def _bound(share: Floats, known: float) -> Floats:
+    """Return the largest shares (LANDMARKS,) that `share` of `known` independent prompts do not speak against."""
+    bound: Floats = beta.ppf(
+        1.0 - _LANDMARK_LEVEL, share * known + 1.0, np.maximum((1.0 - share) * known, 1.0)
+    )
+    return np.minimum(bound, 0.95)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from monitor.baseline.frozen import Baseline
 from monitor.baseline.seasonality import Seasonality
-from monitor.evidence.banks import SCORE_BANKS, CellBank, Delta, RateBank, ScoreBank
+from monitor.evidence.banks import SCORE_BANKS, CellBank, Delta, RateBank, ScoreBank, TopicBank
 from monitor.evidence.findings import Findings
 from monitor.sketch.bucket import Bucket
 
@@ -35,7 +35,8 @@ MINUTES_PER_MONTH = 30 * 24 * 60
 # Shares of the budget; within a family all processes weigh the same.
 _SHARES = {
     "prompt": 0.20,
-    "novelty": 0.15,
+    "novelty": 0.05,
+    "topic": 0.10,
     "response": 0.45,
     "quality": 0.10,
     "system": 0.05,
@@ -106,10 +107,11 @@ class Detector:
         self.baseline_id = baseline.id
         self._seasonality: Seasonality = baseline.seasonality
         self.log_alarm = float(np.log(MINUTES_PER_MONTH / false_alarms_per_month))
-        self._banks: list[ScoreBank | RateBank | CellBank] = [
+        self._banks: list[ScoreBank | RateBank | CellBank | TopicBank] = [
             *(ScoreBank(baseline, *bank) for bank in SCORE_BANKS),
             RateBank(baseline),
             CellBank(baseline),
+            TopicBank(baseline),
         ]
         self.processes = [process for bank in self._banks for process in bank.processes]
         families = [process.family for process in self.processes]
@@ -210,7 +212,7 @@ class Detector:
         }
         return Findings(
             drifted=evidence.alarmed,
-            traffic=shows["prompt"] or shows["novelty"],
+            traffic=shows["prompt"] or shows["novelty"] or shows["topic"],
             behaviour=shows["response"] or shows["quality"],
             service=shows["system"] or shows["quality"],
             repetition=shows["repetition"],

@@ -13,7 +13,7 @@ from monitor.sketch.bucket import Bucket, BucketKey
 from monitor.sketch.cells import counted
 from monitor.sketch.features import Features, Floats, Mask, extract
 from monitor.sketch.hours import counted_hours, hour_of_week
-from monitor.sketch.layout import COUNTS, RANK_CELLS, Layout, fixed, layout_for
+from monitor.sketch.layout import COUNTS, LANDMARKS, RANK_CELLS, Layout, fixed, layout_for
 from monitor.sketch.reservoir import Kept, excerpt, priority_of, smallest
 from monitor.sketch.scored import Scored
 
@@ -89,6 +89,8 @@ def _add_prompts(sums: _Sums, features: Features, encoded: Encoded, rows: NDArra
     novelty = encoded.prompts.novelty[rows]
     sums.add("prompt_clusters", np.bincount(encoded.prompts.cluster[rows], minlength=sums.layout.clusters))
     sums.add("prompt_ranks", _histogram(novelty))
+    far = encoded.prompts.far[rows]
+    sums.add("far_prompts", np.bincount(far[far >= 0], minlength=LANDMARKS))
     sums.add("novel_90", int((novelty > 0.90).sum()))
     sums.add("novel_98", int((novelty > 0.98).sum()))
     sums.add_rows("prompt_scores", encoded.prompt_scores[rows])

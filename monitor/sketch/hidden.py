@@ -32,6 +32,7 @@ _EMBEDDED_FIELDS = (
     "prompt_clusters",
     "response_clusters",
     "prompt_ranks",
+    "far_prompts",
     "response_ranks",
     "novel_90",
     "novel_98",
@@ -46,6 +47,7 @@ EMBEDDED_NAMES = frozenset(
         *(name for name in PROMPT_SCORES if "axis" in name or name.endswith("novelty")),
         "novel_90",
         "novel_98",
+        "new topic",
     }
 )
 

@@ -20,6 +20,8 @@ SCALE = 1 << 16
 # Cells of the histograms of ranks (novelty, reward, latency); 20 cells make each 5 %.
 RANK_CELLS = 20
 AXES = 16
+# Places that distances of texts are taken to, at most.
+LANDMARKS = 256
 
 # Plain counts of exchanges.
 COUNTS: tuple[str, ...] = (
@@ -116,6 +118,8 @@ def layout_for(prompt_clusters: int, response_clusters: int) -> Layout:
         ("prompt_clusters", prompt_clusters, False),
         ("response_clusters", response_clusters, False),
         ("prompt_ranks", RANK_CELLS, False),
+        # Prompts that lie far from all the baseline has, by the landmark that is nearest.
+        ("far_prompts", LANDMARKS, False),
         ("response_ranks", RANK_CELLS, False),
         ("reward_ranks", RANK_CELLS, False),
         ("prompt_scores", len(PROMPT_SCORES), True),

@@ -47,7 +47,7 @@ def test_without_times_independence_is_assumed():
     """A file without times cannot show what depends on what."""
     found = learn(in_runs(World(rate=0.0).make(1000, 1), 10)).overdispersion
     assert all(set(factors.tolist()) == {1.0} for factors in found.values())
-    assert set(found) == {"prompt", "response", "system", "rate", "cells"}
+    assert set(found) == {"prompt", "response", "system", "rate", "cells", "topic"}
 
 
 def test_the_order_of_the_file_does_not_matter():
