@@ -169,7 +169,7 @@ def _base_url_fault(url: str, secret_key: str) -> str:
     if parts.username or parts.password:
         return f"a URL with a user or password in it (give it as {secret_key})"
     plain = parts.scheme in {"http", "https"} and parts.hostname and not parts.query and not parts.fragment
-    return "" if plain and not any(c.isspace() for c in url) else shown(url)
+    return "" if plain and not any(c.isspace() or not c.isprintable() for c in url) else shown(url)
 
 
 def _tls(config: Config) -> Iterator[str]:

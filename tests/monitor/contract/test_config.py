@@ -251,3 +251,21 @@ def test_the_real_command_line_ends_with_status_2_and_one_line(tmp_path: Path, c
     )  # fmt: skip
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == f"driftgate: {file}: proxy.workers: got 'many'; expected a whole number\n"
+
+
+@pytest.mark.parametrize("value", ["sk-x\r\nx-evil: 1", "sk-x\n", " sk-x", "sk\x01x"])
+def test_a_secret_cannot_begin_another_header(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """Line ends, other control characters and stray spaces are refused, and the value is not repeated."""
+    monkeypatch.setenv("DRIFTGATE_TEST_KEY", value)
+    with pytest.raises(ConfigError, match="one line, without spaces at its ends") as caught:
+        load_config(None, {"routes": [{"variant": {"api_key": "env:DRIFTGATE_TEST_KEY"}}]})
+    assert "sk" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://h/v1\x00", "http://h\x01/v1", "http://h/v1\x7f", "http://h/v1\r\nx: y"]
+)
+def test_an_upstream_cannot_begin_another_line(url: str) -> None:
+    """Control characters in a base URL."""
+    with pytest.raises(ConfigError, match="expected a base URL"):
+        load_config(None, {"proxy.upstream": url})
