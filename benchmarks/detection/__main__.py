@@ -19,7 +19,7 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.detection import coverage, drifts, nulls, plots, windows
+from benchmarks.detection import coverage, drifts, nulls, peer_tables, peers, plots, windows
 from benchmarks.detection.pools import Data
 from benchmarks.detection.worlds import worlds
 from monitor.commands.terminal import progress
@@ -35,10 +35,11 @@ class Sizes(NamedTuple):
     runs: int
     repeats: int
     intervals: int
+    peer_windows: int
 
 
-FULL = Sizes(days=30.0, seeds=20, baselines=10, runs=10, repeats=8, intervals=400)
-QUICK = Sizes(days=2.0, seeds=1, baselines=1, runs=2, repeats=1, intervals=40)
+FULL = Sizes(days=30.0, seeds=20, baselines=10, runs=10, repeats=8, intervals=400, peer_windows=200)
+QUICK = Sizes(days=2.0, seeds=1, baselines=1, runs=2, repeats=1, intervals=40, peer_windows=8)
 Section = Callable[[Data, argparse.Namespace, Sizes], None]
 
 
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("--world", default="", help="drifts of the worlds whose name holds this")
     parser.add_argument("--scenario", default="", help="pairs of the scenarios whose name holds this")
     parser.add_argument("--plots", type=Path, help="draw into this folder")
+    parser.add_argument("--peers", type=Path, nargs="*", default=[], help="Python interpreters of peers")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "driftgate-detection")
     for field, kind in Sizes.__annotations__.items():
         parser.add_argument(
@@ -79,6 +81,9 @@ def _nulls(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
             for null in chosen
         ]
     _print("False alarms", nulls.write(counted))
+    learnt = [c.alarms for c in counted if not c.null.name.endswith(nulls.UNLEARNT)]
+    alarms = sum(rate.events for rate in learnt), sum(rate.days for rate in learnt)
+    peer_tables.keep(arguments.cache / _KEPT, alarms=alarms)
     if arguments.plots:
         plots.save(arguments.plots / "detection-nulls.svg", plots.nulls(counted))
 
@@ -89,6 +94,8 @@ def _drifts(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
             drifts.measure(data, baselines=sizes.baselines, runs=sizes.runs, only=arguments.world, tick=tick)
         )
     _print("Delays", drifts.write_delays(cells))
+    found = {c.change.title: [d if d < drifts.HORIZON else None for d in c.delays.found] for c in cells}
+    peer_tables.keep(arguments.cache / _KEPT, delays=found)
     _print("Words", drifts.write_words(cells))
     _print("All words together", drifts.write_sums(cells))
     if arguments.plots:
@@ -115,11 +122,36 @@ def _coverage(data: Data, _: argparse.Namespace, sizes: Sizes) -> None:
     _print("Coverage", coverage.write(held))
 
 
+def _peers(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
+    if not arguments.peers:
+        print("No --peers were named: none was measured.\n")
+    chosen = peers.Sizes(sizes.peer_windows, sizes.days, sizes.baselines)
+    with _ticking("peers' windows", len(peers.CASES)) as tick:
+        arrays = peers.prepare(data, chosen, tick)
+    answers = peers.ask(arrays, arguments.peers, arguments.cache)
+    rows = [
+        *(row for name, found in answers["windows"].items() for row in peer_tables.window_rows(name, found)),
+        *(
+            row
+            for name, found in answers["streams"].items()
+            for row in peer_tables.stream_rows(name, found, chosen)
+        ),
+        *peer_tables.field_rows(arrays),
+    ]
+    mine = peer_tables.ours(arguments.cache / _KEPT)
+    rows = [mine, *rows] if mine else rows
+    _print("Peers", peer_tables.write(rows))
+    _print("Against the best peer", peer_tables.write_ratios(rows))
+
+
+# Our own figures, kept for the table of peers.
+_KEPT = "ours.json"
 SECTIONS: dict[str, Section] = {
     "nulls": _nulls,
     "drifts": _drifts,
     "windows": _windows,
     "coverage": _coverage,
+    "peers": _peers,
 }
 
 

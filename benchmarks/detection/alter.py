@@ -6,6 +6,7 @@ Law: a copy differs from its row in what it is named for and in nothing else; a 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -56,30 +57,24 @@ class Growing:
 
 def taken(pool: Pool, rows: Rows) -> Pool:
     """Return these rows of a pool."""
-    f = pool.features
-    features = Features(
-        f.prompted[rows],
-        f.answered[rows],
-        f.prompt_style[rows],
-        f.response_style[rows],
-        f.latency[rows],
-        f.ttft[rows],
-        {name: mask[rows] for name, mask in f.flags.items()},
-    )
+    features = _columnwise(lambda column: column[rows], pool.features)
     return Pool(pool.scored.take(rows), features, pool.topic[rows])
 
 
-def joined(a: Features, b: Features) -> Features:
+def joined(first: Features, second: Features) -> Features:
     """Return the features of both, one after the other."""
-    return Features(
-        np.concatenate([a.prompted, b.prompted]),
-        np.concatenate([a.answered, b.answered]),
-        np.concatenate([a.prompt_style, b.prompt_style]),
-        np.concatenate([a.response_style, b.response_style]),
-        np.concatenate([a.latency, b.latency]),
-        np.concatenate([a.ttft, b.ttft]),
-        {name: np.concatenate([mask, b.flags[name]]) for name, mask in a.flags.items()},
-    )
+    return _columnwise(lambda *columns: np.concatenate(columns), first, second)
+
+
+def _columnwise(how: Callable[..., NDArray[Any]], *each: Features) -> Features:
+    """Apply a function to every column of features, flags among them, whatever columns there are."""
+    merged: dict[str, Any] = {
+        name: how(*(getattr(features, name) for features in each))
+        for name in Features._fields
+        if name != "flags"
+    }
+    flags = {name: how(*(features.flags[name] for features in each)) for name in each[0].flags}
+    return Features(**merged, flags=flags)
 
 
 def tilted(pool: Pool, rows: Rows) -> Rows:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.detection.pools import Pool
-from benchmarks.detection.streams import MINUTE, Rows, Stream
+from benchmarks.detection.streams import MINUTE, Floats, Rows, Stream
 from monitor.baseline import Baseline, build_baseline
 from monitor.contract import Verdict
 from monitor.contract.config import BaselineConfig, Detection
@@ -25,6 +25,7 @@ from monitor.evidence.rescoring import ScorerChange
 from monitor.sketch.bucket import Bucket
 from monitor.sketch.fold import fold_rows
 from monitor.sketch.hidden import hide
+from monitor.sketch.hours import counted_hours, hour_of_week
 from monitor.verdict.judge import fewest, judge, window_starts
 from monitor.verdict.scorer import hidden_names, under_changed_scorer
 from monitor.verdict.signals import measure
@@ -64,9 +65,16 @@ class Sight:
             self._known[row] = True
         return np.asarray(self._vectors[rows])
 
-    def bucket(self, rows: Rows) -> Bucket:
-        """Return the bucket of rows."""
-        return Bucket(self.baseline.id, self.baseline.shape, self.vectors(rows).sum(axis=0))
+    def bucket(self, rows: Rows, times: Floats | None = None) -> Bucket:
+        """Return the bucket of rows, at these times (n,) where they have any."""
+        return self._timed(self.vectors(rows).sum(axis=0), np.zeros(0) if times is None else times)
+
+    def _timed(self, vector: NDArray[np.int64], times: Floats) -> Bucket:
+        """Return a bucket; a pool's rows have no times, so the hours of the stream's are put in their place."""
+        bucket = Bucket(self.baseline.id, self.baseline.shape, vector)
+        hours = bucket.layout.fields["hours"]
+        vector[hours.start : hours.stop] = counted_hours(hour_of_week(times, self.baseline.seasonality.zone))
+        return bucket
 
     def minutes(self, stream: Stream) -> Iterator[tuple[int, int, Bucket]]:
         """Yield (epoch minute, exchanges up to its end, bucket) for every minute that holds an exchange."""
@@ -78,8 +86,9 @@ class Sight:
             end = starts[first + size] if first + size < len(starts) else len(stream.rows)
             sums = np.add.reduceat(self.vectors(stream.rows[mine[0] : end]), mine - mine[0], axis=0)
             ends = np.append(mine[1:], end)
-            for m, done, vector in zip(minute[mine].tolist(), ends.tolist(), sums, strict=True):
-                yield m, done, Bucket(self.baseline.id, self.baseline.shape, vector)
+            whens = zip(minute[mine].tolist(), mine.tolist(), ends.tolist(), strict=True)
+            for (m, begin, done), vector in zip(whens, sums, strict=True):
+                yield m, done, self._timed(vector, stream.times[begin:done])
             first, size = first + size, min(2 * size, _LARGEST_CHUNK)
 
 
@@ -140,7 +149,8 @@ def verdict_at(
     times = stream.times[: alarm.exchange]
     window = sight.bucket(stream.rows[:0])
     for since in window_starts(findings, settings, until):
-        window = sight.bucket(stream.rows[np.searchsorted(times, since * MINUTE) : alarm.exchange])
+        begin = int(np.searchsorted(times, since * MINUTE))
+        window = sight.bucket(stream.rows[begin : alarm.exchange], times[begin:])
         if window.n >= fewest(findings, settings):
             break
     told = hide(window, embedding=changed.embedding) if changed else window

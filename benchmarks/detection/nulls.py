@@ -52,13 +52,15 @@ class Counted(NamedTuple):
     families: Counter[str]
 
 
+# Here the baseline did not have what the traffic has: no null in the strict sense.
+UNLEARNT = "only 17 hours learnt"
 NULLS: tuple[Null, ...] = (
     Null("independent exchanges", "tulu", iid, 10.0),
     Null("independent, texts the baseline never saw", "tulu", iid, 10.0, fresh=True),
     Null("independent prompts the baseline never saw", "clinc", iid, 10.0, fresh=True),
     Null("hours of the week, two weeks learnt", "tulu", hour_of_week, 1.0, learn_days=14.0),
     Null("hours of the week, two weeks learnt", "clinc", hour_of_week, 1.0, learn_days=14.0),
-    Null("hours of the week, only 17 hours learnt", "tulu", hour_of_week, 10.0),
+    Null(f"hours of the week, {UNLEARNT}", "tulu", hour_of_week, 10.0),
     Null("sessions that stay on a topic", "tulu", sessions, 10.0),
     Null("sessions that stay on a topic", "clinc", sessions, 10.0),
     Null("one user sends a tenth, in spells", "tulu", busy_user, 10.0),

@@ -1,0 +1,217 @@
+"""From the peers' answers to rows: false alarms and delays, as shipped and at our rate; rules of the field beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.detection.drifts import HORIZON
+from benchmarks.detection.figures import Delays, Rate, table
+from benchmarks.detection.peers import (
+    CASES,
+    LEAD,
+    RUNS,
+    WINDOW,
+    WINDOWS_A_MONTH,
+    Arrays,
+    Row,
+    Sizes,
+)
+from monitor.verdict.divergence import compare_histograms
+
+# One of the windows of 30 days, were the statistic normal.
+_Z = 3.05
+_DRAWS = 400
+OURS = "Driftgate"
+Fires = Callable[[str, str], NDArray[np.bool_]]
+
+
+def window_rows(name: str, answers: dict[str, Any]) -> Iterator[Row]:
+    """Yield a window rule as shipped and re-thresholded."""
+    tuned = {world: _line(kinds["tune"]) for world, kinds in answers.items() if kinds["tune"]}
+    if not tuned:
+        return
+
+    def shipped(world: str, kind: str) -> NDArray[np.bool_]:
+        return np.array([fired for _, fired in answers[world][kind]], dtype=bool)
+
+    def moved(world: str, kind: str) -> NDArray[np.bool_]:
+        return np.array([score > tuned[world] for score, _ in answers[world][kind]], dtype=bool)
+
+    for how, fires in (("as shipped", shipped), ("at our rate", moved)):
+        yield _row(f"{name}, {how}", fires, list(tuned))
+
+
+def _line(tune: list[tuple[float, bool]]) -> float:
+    scores = np.array([score for score, _ in tune])
+    return max(float(scores.mean() + _Z * scores.std(ddof=1)), float(scores.max()))
+
+
+def _row(name: str, fires: Fires, named: list[str]) -> Row:
+    quiet = np.concatenate([fires(world, "test") for world in named])
+    days = len(quiet) / WINDOWS_A_MONTH * 30.0
+    delays = {title: _window_delays(fires(world, title)) for world in named for title in CASES[world]}
+    return Row(name, Rate(int(quiet.sum()), days), delays)
+
+
+def _window_delays(fired: NDArray[np.bool_]) -> Delays:
+    """Return delays of runs drawn from the measured windows: the one in which the change began, then whole ones.
+
+    `fired` is run by run the first windows, then the second, then the third ones; a change begins anywhere in the first.
+    """
+    first, whole = fired[:RUNS], fired[RUNS:]
+    rng = np.random.default_rng(6)
+    power = float(whole.mean()) if len(whole) else 0.0
+    later = rng.geometric(power, _DRAWS) * WINDOW if power > 0 else np.full(_DRAWS, np.inf)
+    begun = rng.uniform(0, WINDOW, _DRAWS)
+    at_once = rng.random(_DRAWS) < (float(first.mean()) if len(first) else 0.0)
+    return Delays.of(np.where(at_once, begun, begun + later), HORIZON)
+
+
+def stream_rows(name: str, answers: dict[str, Any], sizes: Sizes) -> Iterator[Row]:
+    """Yield a stream rule as shipped and at its least strict setting that keeps to one alarm in 30 days when tuned."""
+    allowed = max(1.0, sizes.days / 30.0)
+    strict = {
+        world: next((i for i, n in enumerate(found["tune"]) if n <= allowed), len(found["tune"]) - 1)
+        for world, found in answers.items()
+    }
+    for how, setting in (("as shipped", dict.fromkeys(answers, 0)), ("at our rate", strict)):
+        events = sum(found["test"][setting[world]] for world, found in answers.items())
+        delays = {
+            title: Delays.of(_after(found[title][setting[world]]), HORIZON)
+            for world, found in answers.items()
+            for title in CASES[world]
+        }
+        yield Row(f"{name}, {how}", Rate(events, sizes.days * len(answers)), delays)
+
+
+def _after(alarms: list[int]) -> Iterator[float]:
+    """Yield delays; an alarm before the change has been spent, so that run is left out of them."""
+    for at in alarms:
+        if at < 0:
+            yield float("inf")
+        elif at >= LEAD:
+            yield float(at - LEAD)
+
+
+def field_rows(arrays: Arrays) -> Iterator[Row]:
+    """Yield the fixed thresholds that the field uses, and the two rules that look at nothing."""
+    rules: dict[str, Callable[[str, str], NDArray[np.float64]]] = {
+        "JS of clusters, 0.18": lambda world, kind: _js(arrays, world, kind) / 0.18,
+        "JS of clusters, 0.25": lambda world, kind: _js(arrays, world, kind) / 0.25,
+        "new clusters, 30 %": lambda world, kind: (_far(arrays, world, kind) - 0.01) / 0.30,
+        "mean reward down 15 %": lambda world, kind: _drop(arrays, world, kind) / 0.15,
+        "always": lambda world, kind: np.full(len(arrays[f"{world}/{kind}/x"]), 2.0),
+        "never": lambda world, kind: np.zeros(len(arrays[f"{world}/{kind}/x"])),
+    }
+    for name, rule in rules.items():
+        scores = {
+            (world, kind): rule(world, kind) for world in CASES for kind in ("tune", "test", *CASES[world])
+        }
+        answers = {
+            world: {
+                kind: [(float(s), bool(s >= 1.0)) for s in scores[world, kind]]
+                for kind in ("tune", "test", *CASES[world])
+            }
+            for world in CASES
+        }
+        yield from list(window_rows(name, answers))[: 1 if name in {"always", "never"} else 2]
+
+
+def _js(arrays: Arrays, world: str, kind: str) -> NDArray[np.float64]:
+    """Return the largest JS divergence (base 2) of prompt and response clusters, for each window."""
+    reference, windows = arrays[f"{world}/reference/clusters"], arrays[f"{world}/{kind}/clusters"]
+    found = np.zeros(len(windows))
+    for j in range(reference.shape[1]):
+        before = np.bincount(reference[:, j], minlength=32).astype(np.float64)
+        for i, window in enumerate(windows[:, :, j]):
+            after = np.bincount(window, minlength=32).astype(np.float64)
+            divergence = compare_histograms(before, after, 1.0)
+            found[i] = max(found[i], divergence.value if divergence else 0.0)
+    return found
+
+
+def _far(arrays: Arrays, world: str, kind: str) -> NDArray[np.float64]:
+    """Return the share of each window's prompts farther out than one in a hundred of the baseline's."""
+    return np.asarray(arrays[f"{world}/{kind}/far"].mean(axis=1), dtype=np.float64)
+
+
+def _drop(arrays: Arrays, world: str, kind: str) -> NDArray[np.float64]:
+    """Return by which part of the reference's mean the mean reward of each window lies below it."""
+    before = arrays[f"{world}/reference/reward"]
+    after = np.nanmean(np.nan_to_num(arrays[f"{world}/{kind}/reward"]), axis=1)
+    if not np.isfinite(before).all():
+        return np.zeros(len(after))
+    return np.asarray((before.mean() - after) / abs(before.mean()))
+
+
+def ours(kept: Path) -> Row | None:
+    """Return our own row out of the drifts and nulls that were run last; None where there were none."""
+    if not kept.exists():
+        return None
+    found = json.loads(kept.read_text())
+    titles = {title for named in CASES.values() for title in named}
+    delays = {
+        title: Delays.of((HORIZON if d is None else d for d in runs), HORIZON)
+        for title, runs in found.get("delays", {}).items()
+        if title in titles
+    }
+    return Row(OURS, Rate(*found.get("alarms", (0, 1e-9))), delays) if delays else None
+
+
+def keep(path: Path, **found: Any) -> None:
+    """Keep what was found for `ours`."""
+    before = json.loads(path.read_text()) if path.exists() else {}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(before | found))
+
+
+def write(rows: list[Row]) -> str:
+    """Return the table of median delays."""
+    titles = [title for named in CASES.values() for title in named]
+    shown = [title for title in titles if any(title in row.delays for row in rows)]
+    head = ("rule", "false alarms in 30 days", *shown)
+    return table(
+        head,
+        (
+            (
+                row.name,
+                row.false,
+                *(
+                    row.delays[t].write(0.5) if t in row.delays and row.delays[t].found else "-"
+                    for t in shown
+                ),
+            )
+            for row in rows
+        ),
+    )
+
+
+def write_ratios(rows: list[Row]) -> str:
+    """Return, for each change, our median delay against that of the best peer that keeps to about our rate."""
+    mine = next((row for row in rows if row.name == OURS), None)
+    if mine is None:
+        return "Driftgate's own drifts were not run.\n"
+    others = [row for row in rows if row is not mine and row.false.a_month <= _TOLERATED]
+    found = []
+    for title, delays in mine.delays.items():
+        medians = {
+            row.name: row.delays[title].quantile(0.5)
+            for row in others
+            if row.delays.get(title) and row.delays[title].found
+        }
+        if not medians:
+            continue
+        best = min(medians, key=lambda name: medians[name])
+        ratio = delays.quantile(0.5) / max(medians[best], 1.0)
+        found.append((title, delays.write(0.5), f"{medians[best]:,.0f}", best, f"{ratio:.2f}"))
+    return table(("change", "Driftgate", "best peer", "which", "ratio"), found)
+
+
+# A re-thresholded peer may raise a little more on test traffic than it was tuned to.
+_TOLERATED = 3.0
