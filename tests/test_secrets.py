@@ -29,8 +29,9 @@ from monitor.contract import Exchange
 from monitor.contract.config import load_config
 from tests.proxy.conftest import Model, serve
 from tests.proxy.processes import RunningProxy
+from tests.proxy.tracing.conftest import Receiver, receiver
 
-__all__ = ["serve"]
+__all__ = ["receiver", "serve"]
 
 # Found in everything that is kept: the search works.
 HARMLESS = b"pumpernickel"
@@ -49,6 +50,10 @@ CREDENTIALS = {
     "variant key": "open-sesame-variant",
     "admin token": "open-sesame-admin",
     "monitor token": "open-sesame-monitor",
+    "traces": "Bearer open-sesame-traces",
+    "tracestate": "open=sesame-tracestate",
+    "provider key": "open-sesame-provider",
+    "provider key of the environment": "open-sesame-environment",
 }
 PERSONAL = {
     "key": KEY,
@@ -62,6 +67,8 @@ SECRETS = [text.encode() for text in (*CREDENTIALS.values(), *PERSONAL.values())
     b"MARKED",
     b"marked-mail",
 ]
+
+OURS = ("drift-", "server-timing")
 
 # Raises inside the workers, quoting what it was given, as libraries do.
 FAULTY = """
@@ -171,18 +178,29 @@ def body_of(model: str, **more: Any) -> dict[str, Any]:
     } | more
 
 
-def send(base: str, document: object, path: str = "/v1/chat/completions") -> None:
-    """Send a request with a secret in every header; whatever comes back, or does not."""
+def send(base: str, document: object, path: str = "/v1/chat/completions") -> str:
+    """Send a request with a secret in every header; return the headers of ours that came back, if anything did."""
     headers = {name: CREDENTIALS[name] for name in ("x-api-key", "api-key", "cookie", "proxy-authorization")}
     headers |= {"authorization": f"Bearer {CREDENTIALS['authorization']}", "content-type": "application/json"}
-    headers |= {"x-forwarded-for": KEY, CREDENTIALS["cookie"]: "1"}
+    headers |= {"x-forwarded-for": KEY, CREDENTIALS["cookie"]: "1", "tracestate": CREDENTIALS["tracestate"]}
+    headers["traceparent"] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     url = f"{base}{path}?key={CREDENTIALS['query']}"
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     request = urllib.request.Request(url, body, headers)  # noqa: S310 - our own loopback
     try:
-        urllib.request.urlopen(request, timeout=10).read()  # noqa: S310 - our own loopback
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own loopback
+            answer.read()
+            return ours(answer.headers)
+    except urllib.error.HTTPError as error:
+        with error:
+            return ours(error.headers)
     except (OSError, http.client.HTTPException):
-        return
+        return ""
+
+
+def ours(headers: Any) -> str:
+    """Pick the headers that the proxy writes."""
+    return "".join(f"{name}: {value}\n" for name, value in headers.items() if name.lower().startswith(OURS))
 
 
 def read(url: str, token: str = "") -> bytes:
@@ -199,13 +217,15 @@ def read(url: str, token: str = "") -> bytes:
 class Town:
     """A proxy and a monitor over one state directory, both with faults inside, before a leaky model."""
 
-    def __init__(self, folder: Path, upstream: str, monitor_port: int, dead_port: int) -> None:
+    def __init__(self, folder: Path, upstream: str, traces: str, ports: list[int]) -> None:
+        monitor_port, dead_port = ports
         (folder / "faulty").mkdir()
         (folder / "faulty" / "sitecustomize.py").write_text(FAULTY)
         environment = {
             "VARIANT_KEY": CREDENTIALS["variant key"],
             "ADMIN_TOKEN": CREDENTIALS["admin token"],
             "MONITOR_TOKEN": CREDENTIALS["monitor token"],
+            "TRACES": CREDENTIALS["traces"],
         }
         names = ["m", "resets", "garbage", "refuses", "cut", "fault"]
         routes: list[dict[str, Any]] = [{"name": name, "match": name} for name in names]
@@ -214,7 +234,11 @@ class Town:
             {"name": "dead", "match": "dead", "variant": {"upstream": f"http://127.0.0.1:{dead_port}/v1"}}
         )
         config = {
-            "proxy": {"upstream": upstream + "/v1"},
+            "proxy": {
+                "upstream": upstream + "/v1",
+                "server_timing": True,
+                "traces": {"endpoint": traces, "authorization": "env:TRACES"},
+            },
             "admin": {"listen": "127.0.0.1:0", "token": "env:ADMIN_TOKEN"},
             "monitor": {
                 "listen": f"127.0.0.1:{monitor_port}",
@@ -310,10 +334,11 @@ def exchanges(config: Path, environment: dict[str, str], monkeypatch: pytest.Mon
 def town(
     tmp_path: Path,
     serve: Callable[[type[BaseHTTPRequestHandler]], str],
+    receiver: Receiver,
     free_ports: Callable[[int], list[int]],
 ) -> Iterator[Town]:
     """Give both, running."""
-    town = Town(tmp_path, serve(Leaky), *free_ports(2))
+    town = Town(tmp_path, serve(Leaky), receiver.endpoint, free_ports(2))
     try:
         yield town
     finally:
@@ -321,14 +346,14 @@ def town(
             town.end()
 
 
-def provoke(town: Town) -> None:
-    """Send secrets everywhere, make everything fail once, and let a verdict be made of it."""
+def provoke(town: Town) -> str:
+    """Send secrets everywhere, make everything fail once, and let a verdict be made of it; return headers of ours."""
     base = town.proxy.base
-    for _ in range(130):
-        send(base, body_of("m"))
-    for model in ("resets", "garbage", "refuses", "fault", "dead", KEY):
-        send(base, body_of(model))
-    send(base, body_of("m", stream=True))
+    told = "".join(send(base, body_of("m")) for _ in range(130))
+    told += "".join(
+        send(base, body_of(model)) for model in ("resets", "garbage", "refuses", "fault", "dead", KEY)
+    )
+    told += send(base, body_of("m", stream=True))
     send(base, body_of("cut", stream=True))
     send(base, body_of("m", messages=[{"role": "user", "content": f"fault while assembling {SAID}"}]))
     send(base, body_of("m", messages=[{"role": "user", "content": f"fault while scoring {SAID}"}]))
@@ -338,11 +363,14 @@ def provoke(town: Town) -> None:
     send(base, {"model": "m", "prompt": SAID}, "/v1/completions")
     send(base, {"model": "m", "input": SAID, "instructions": CREDENTIALS["metadata"]}, "/v1/responses")
     send(town.monitor_address, body_of("m"), "/-/baselines")
+    return told
 
 
-def test_no_secret_is_kept_or_shown_anywhere(town: Town):
-    """Not in files, pages or output, whatever fails; redaction leaves its marks and the words around them."""
-    provoke(town)
+def test_no_secret_is_kept_or_shown_anywhere(town: Town, receiver: Receiver):
+    """Not in files, pages, traces, headers or output, whatever fails; redaction leaves its marks and other words."""
+    told = provoke(town)
+    assert "proxy;dur=" in told
+    assert "upstream_refused" in told
     town.until(lambda: town.mirror()["pending"] == 0)
     mirror = town.mirror()
     assert mirror["dropped"]["internal"] == 1
@@ -355,6 +383,8 @@ def test_no_secret_is_kept_or_shown_anywhere(town: Town):
     places = {**town.pages(), **town.kept()}
     town.end()
     places |= town.kept()
+    traces = b"".join(receiver.bodies)
+    places |= {"our headers": told.encode(), "traces": traces}
     for place, text in places.items():
         for secret in SECRETS:
             assert secret not in text, f"{secret!r} in {place}"
@@ -362,6 +392,10 @@ def test_no_secret_is_kept_or_shown_anywhere(town: Town):
     assert "quoting_read" in proxy_log
     assert "KeyError" in proxy_log
     assert "quoting_headers" in proxy_log
+    (fault,) = town.proxy.logged("fault while serving")
+    assert len(fault["exchange"]) == 28
+    assert traces.count(b"chat m") > 100
+    assert HARMLESS not in traces
     assert "a step failed" in monitor_log
     assert HARMLESS.decode() not in proxy_log + monitor_log
     assert any(HARMLESS in text for place, text in places.items() if "bus.sqlite" in place)
@@ -393,3 +427,84 @@ def test_a_user_is_a_hash_that_reveals_nothing(town: Town, monkeypatch: pytest.M
         assert hashlib.blake2b(known.encode(), digest_size=6).hexdigest() not in users
     salt = town.state / "proxy" / "salt"
     assert salt.stat().st_mode & 0o077 == 0
+
+
+class LeakyProvider(Model):
+    """A provider that speaks Anthropic's API, knows its own key and repeats whatever it was sent."""
+
+    keys: list[str | None] = []  # noqa: RUF012 - filled by the server's threads, read by the test
+
+    def do_POST(self) -> None:  # noqa: N802 - the name that http.server calls
+        """Answer by model."""
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        key = self.headers.get("x-api-key")
+        self.keys.append(key)
+        if asked["model"] == "refuses":
+            said = {"type": "authentication_error", "message": f"invalid {key}: {SAID}"}
+            self._json(401, {"type": "error", "error": said})
+        elif asked["model"] == "garbage":
+            self.wfile.write(f"{key} {SAID}\r\n\r\n".encode())
+            self.close_connection = True
+        else:
+            usage = {"input_tokens": 1, "output_tokens": 1}
+            content = [{"type": "text", "text": SAID}]
+            message = {"id": "1", "type": "message", "role": "assistant", "model": KEY, "content": content}
+            self._json(200, {**message, "stop_reason": "end_turn", "usage": usage})
+
+
+def test_no_secret_of_a_providers_route_is_kept_or_shown(tmp_path: Path, serve: Any, receiver: Receiver):
+    """A key of the configuration, one of the environment, and what litellm makes of faults that quote them."""
+    url = serve(LeakyProvider)
+    variant = {"provider": "litellm", "upstream": url}
+    names = ("says", "refuses", "garbage")
+    routes = [
+        {
+            "name": name,
+            "match": name,
+            "variant": {**variant, "model": f"anthropic/{name}", "api_key": "env:OWN"},
+        }
+        for name in names
+    ]
+    routes.append({"name": "keyless", "match": "keyless", "variant": {**variant, "model": "anthropic/says"}})
+    environment = {
+        "OWN": CREDENTIALS["provider key"],
+        "ANTHROPIC_API_KEY": CREDENTIALS["provider key of the environment"],
+    }
+    config = {"proxy": {"traces": {"endpoint": receiver.endpoint}, "server_timing": True}, "routes": routes}
+    with RunningProxy(tmp_path, config, environment) as proxy:
+        send_patiently(proxy.base, body_of("says"))  # an image that litellm cannot read, and quotes
+        words = [{"role": "user", "content": SAID}]
+        for name in (*names, "keyless"):
+            send_patiently(proxy.base, body_of(name, messages=words))
+        send_patiently(proxy.base, body_of("keyless", messages=words), authorised=False)
+        proxy.wait_for(lambda: proxy.mirror()["pending"] == 0)
+        pages = b"".join(
+            read(base + path)
+            for base in (proxy.base, proxy.admin)
+            for path in ("/-/status", "/-/drift", "/metrics")
+        )
+        assert proxy.stop() == 0
+    own, given = CREDENTIALS["provider key"], CREDENTIALS["authorization"]
+    assert set(LeakyProvider.keys) == {own, given, CREDENTIALS["provider key of the environment"]}
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    places = {str(path): path.read_bytes() for path in files if path.name != "config.yaml"}
+    places |= {"pages": pages, "traces": b"".join(receiver.bodies)}
+    for place, text in places.items():
+        for secret in SECRETS:
+            assert secret not in text, f"{secret!r} in {place}"
+    assert receiver.bodies
+    assert any(HARMLESS in text for place, text in places.items() if "bus.sqlite" in place)
+
+
+def send_patiently(base: str, document: object, *, authorised: bool = True) -> None:
+    """Send while the provider's library may still be being imported."""
+    headers = {"content-type": "application/json"}
+    if authorised:
+        headers["authorization"] = f"Bearer {CREDENTIALS['authorization']}"
+    request = urllib.request.Request(  # noqa: S310 - our own loopback
+        base + "/v1/chat/completions", json.dumps(document).encode(), headers
+    )
+    try:
+        urllib.request.urlopen(request, timeout=60).read()  # noqa: S310 - our own loopback
+    except urllib.error.HTTPError as error:
+        error.close()

@@ -26,6 +26,7 @@ class Receiver:
         self.status = 200
         self.rejects = 0
         self.requests: list[ExportTraceServiceRequest] = []
+        self.bodies: list[bytes] = []
         self.headers: list[dict[str, str]] = []
         self.attempts = 0
         # Cleared, requests are taken in and not answered.
@@ -73,6 +74,7 @@ def receiver(serve: Callable[[type[BaseHTTPRequestHandler]], str]) -> Receiver:
             answer = ExportTraceServiceResponse()
             if state.status == 200:
                 assert (self.path, self.headers["content-type"]) == ("/v1/traces", "application/x-protobuf")
+                state.bodies.append(body)
                 state.requests.append(ExportTraceServiceRequest.FromString(body))
                 state.headers.append(dict(self.headers.items()))
                 answer.partial_success.rejected_spans = state.rejects
