@@ -13,7 +13,8 @@ from monitor.sketch.bucket import Bucket
 from monitor.sketch.reservoir import Kept
 from monitor.text.style import RESPONSE_FEATURES
 from monitor.text.terms import top_terms
-from monitor.verdict.signals import new_share_of, style_shifts
+from monitor.verdict.signals import new_share_of
+from monitor.verdict.style_shifts import style_shifts
 
 Floats = NDArray[np.float64]
 _SHOWN = 3
@@ -93,9 +94,10 @@ def _cluster_of(kept: Kept, kind: str) -> int:
 
 
 def _style(baseline: Baseline, window: Bucket) -> list[Shift]:
-    shifts, errors = style_shifts(baseline, window)
-    if not len(shifts):
+    found = style_shifts(baseline, window)
+    if found is None:
         return []
+    shifts, errors, own_errors = found
     before = baseline.reference.read("response_style") / baseline.reference.count("answers")
     after = window.read("response_style") / window.count("answers")
     order = [
@@ -109,7 +111,7 @@ def _style(baseline: Baseline, window: Bucket) -> list[Shift]:
             name=RESPONSE_FEATURES[j],
             baseline=float(before[j]),
             window=float(after[j]),
-            interval=(float(shifts[j] - 1.96 * errors[j]), float(shifts[j] + 1.96 * errors[j])),
+            interval=(float(shifts[j] - 1.96 * own_errors[j]), float(shifts[j] + 1.96 * own_errors[j])),
         )
         for j in order[:5]
     ]

@@ -23,6 +23,8 @@ from monitor.sketch.layout import PROMPT_SCORES, RATES, RESPONSE_SCORES, SYSTEM_
 from monitor.text.style import RESPONSE_FEATURES
 from monitor.verdict.divergence import Divergence, compare_histograms
 from monitor.verdict.novelty import NewShare, new_share
+from monitor.verdict.share_interval import difference, share_limits
+from monitor.verdict.style_shifts import style_shifts
 
 Floats = NDArray[np.float64]
 Measure = Callable[[Baseline, Bucket], Signal | None]
@@ -95,7 +97,10 @@ def _prompt_novelty(baseline: Baseline, window: Bucket) -> Signal | None:
     return _standardised("mean rank of distance", mean, 0.5, effect, error)
 
 
-def _standardised(unit: str, value: float, reference: float, effect: float, error: float) -> Signal:
+def _standardised(
+    unit: str, value: float, reference: float, effect: float, error: float, *, own_error: float | None = None
+) -> Signal:
+    """`error` is the effect's standard error without change, `own_error` that with the window's own spread."""
     return Signal(
         value=value,
         tier=Tier.OK,
@@ -106,7 +111,7 @@ def _standardised(unit: str, value: float, reference: float, effect: float, erro
         window_mean=value,
         p_value=two_sided(effect, error),
         effect=effect,
-        interval=_interval(effect, error),
+        interval=_interval(effect, error if own_error is None else own_error),
     )
 
 
@@ -174,11 +179,17 @@ _FIT = RESPONSE_SCORES.index("answer fit")
 
 def _style(baseline: Baseline, window: Bucket) -> Signal | None:
     """Largest shift of a style feature of the responses, whatever was asked."""
-    shifts, errors = style_shifts(baseline, window)
-    return _largest(shifts, errors, RESPONSE_FEATURES) if len(shifts) else None
+    found = style_shifts(baseline, window)
+    return (
+        None
+        if found is None
+        else _largest(found.shift, found.error, RESPONSE_FEATURES, own_errors=found.own_error)
+    )
 
 
-def _largest(shifts: Floats, errors: Floats, names: tuple[str, ...]) -> Signal:
+def _largest(
+    shifts: Floats, errors: Floats, names: tuple[str, ...], *, own_errors: Floats | None = None
+) -> Signal:
     top = int(np.argmax(np.abs(shifts) / errors))
     effect, error = float(shifts[top]), float(errors[top])
     null_high = float(norm.ppf(1 - 0.0005 / len(shifts))) * error
@@ -190,41 +201,24 @@ def _largest(shifts: Floats, errors: Floats, names: tuple[str, ...]) -> Signal:
         null_high=null_high,
         p_value=min(1.0, len(shifts) * two_sided(effect, error)),
         effect=effect,
-        interval=_interval(effect, error),
+        interval=_interval(effect, error if own_errors is None else float(own_errors[top])),
         note=names[top].removeprefix("response "),
     )
-
-
-def style_shifts(baseline: Baseline, window: Bucket) -> tuple[Floats, Floats]:
-    """Return the standardised shift of each style feature of the responses and its standard error; empty if none."""
-    n, m = window.count("answers"), baseline.reference.count("answers")
-    if not n or not m:
-        return np.zeros(0), np.zeros(0)
-    reference = baseline.reference.read("response_style") / m
-    square = baseline.reference.read("response_style_sq") / m
-    spread = np.sqrt(np.maximum(square - reference**2, 0.0))
-    mine = window.read("response_style") / n
-    own = np.sqrt(np.maximum(window.read("response_style_sq") / n - mine**2, 0.0))
-    # A feature that the baseline never showed has no spread of its own: the window's stands in.
-    scale = np.maximum(spread, np.where(spread > 1e-6, 0.0, np.maximum(own, 1e-6)))
-    errors = np.sqrt(
-        baseline.overdispersion["response"][: len(reference)] * (1 / n + (spread / scale) ** 2 / m)
-    )
-    return (mine - reference) / scale, np.maximum(errors, 1e-9)
 
 
 def _style_feature(feature: str, unit: str, shown: Callable[[float], float]) -> Measure:
     index = RESPONSE_FEATURES.index(feature)
 
     def measured(baseline: Baseline, window: Bucket) -> Signal | None:
-        shifts, errors = style_shifts(baseline, window)
-        if not len(shifts):
+        found = style_shifts(baseline, window)
+        if found is None:
             return None
         before = shown(
             float(baseline.reference.read("response_style")[index]) / baseline.reference.count("answers")
         )
         after = shown(float(window.read("response_style")[index]) / window.count("answers"))
-        return _standardised(unit, after, before, float(shifts[index]), float(errors[index]))
+        effect, error, own_error = (float(part[index]) for part in found)
+        return _standardised(unit, after, before, effect, error, own_error=own_error)
 
     return measured
 
@@ -243,7 +237,15 @@ def _rate(name: str, of: str) -> Measure:
         spread = float(baseline.overdispersion["rate"][place]) * (1 / n + 1 / m)
         error = np.sqrt(max(pooled * (1 - pooled), 0.25 / (n + m)) * spread)
         signal = _standardised(f"share of {of}", after, before, float(effect), float(np.sqrt(spread)))
-        return msgspec.structs.replace(signal, p_value=two_sided(after - before, float(error)))
+        limits = [
+            share_limits(bucket.count(name), bucket.count(of), spread * n * m / (n + m))
+            for bucket in (window, baseline.reference)
+        ]
+        return msgspec.structs.replace(
+            signal,
+            p_value=two_sided(after - before, float(error)),
+            interval=difference(*limits),
+        )
 
     return measured
 
