@@ -45,7 +45,7 @@ class Contrast(NamedTuple):
     @property
     def learnt(self) -> bool:
         """Whether there were enough answers to learn anything."""
-        return self.prompt.shape[1] > 0
+        return bool(self.prompt.shape[1])
 
     def fit_of(self, prompts: Vectors, responses: Vectors) -> Floats:
         """Return how well each answer fits its prompt, float64 (n,), from embeddings float32 (n, dim)."""

@@ -6,6 +6,7 @@ clusters or regressions that it helped to make, or new exchanges would look diff
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -26,8 +27,10 @@ from monitor.baseline.frozen import (
 )
 from monitor.baseline.frozen import _arrays as arrays_of
 from monitor.baseline.normal_scores import NormalScores, fit_normal_scores
+from monitor.baseline.ordinary import NO_ORDINARY
 from monitor.baseline.quantiser import RANKS, Assigned, Quantiser, fit_quantiser
 from monitor.baseline.seasonality import Calendar, Seasonality, read_calendar, variances_between
+from monitor.baseline.single import fit_single
 from monitor.contract.config import BaselineConfig
 from monitor.sketch.bucket import Bucket
 from monitor.sketch.features import Features, Floats, extract
@@ -107,6 +110,7 @@ def build_baseline(
         response=response,
         contrast=fit_contrast(*pairs),
         expectation=expectation,
+        ordinary=NO_ORDINARY,
         latency=latency,
         reward_edges=_reward_edges(scored.reward, answered),
         length_slope=_length_slope(scored.reward, features, answered),
@@ -118,6 +122,7 @@ def build_baseline(
     encoded = draft.encode_assigned(scored, features, asked.assigned, said.assigned)
     encoded.residuals[answered], encoded.expected_reward[answered] = answers
     encoded.answer_fit[answered] = fit[answered]
+    draft = replace(draft, ordinary=fit_single(scored, features, encoded, settings.seed))
     own = _Own(scored, features, encoded, (asked.held_out, said.held_out))
     return _with_reference(draft, own, calendar)
 

@@ -18,6 +18,7 @@ from safetensors.numpy import load, save
 
 from monitor.baseline.contrast import Contrast
 from monitor.baseline.normal_scores import NormalScores
+from monitor.baseline.ordinary import Ordinary
 from monitor.baseline.quantiser import Assigned, Quantiser
 from monitor.baseline.seasonality import NONE, Seasonality
 from monitor.sketch.bucket import Bucket
@@ -80,8 +81,9 @@ class Encoded(NamedTuple):
 class Baseline:
     """A frozen baseline of one route. `size` counts its exchanges, `reference` is their fold.
 
-    `overdispersion` gives for each family of scores how much more sums vary than independent exchanges would.
-    `is_matched`: the reference is that of a window's hours. `length_slope`: reward that comes with one standard deviation of length among its own answers.
+    `ordinary` says how rare the numbers of a single exchange are. `overdispersion` gives for each family of scores how
+    much more sums vary than independent exchanges would. `is_matched`: the reference is that of a window's hours.
+    `length_slope`: reward that comes with one standard deviation of length among its own answers.
     """
 
     id: str
@@ -92,6 +94,7 @@ class Baseline:
     response: Side
     contrast: Contrast
     expectation: Expectation
+    ordinary: Ordinary
     latency: NormalScores
     reward_edges: Floats
     length_slope: float
@@ -251,6 +254,7 @@ def _arrays(b: Baseline) -> dict[str, NDArray[Any]]:
         "reference": np.frombuffer(b.reference.to_bytes(), dtype=np.uint8),
     }
     arrays |= {f"contrast.{name}": value for name, value in b.contrast._asdict().items()}
+    arrays |= {f"ordinary.{name}": value for name, value in b.ordinary._asdict().items()}
     arrays |= {
         "season.seen": b.seasonality.seen,
         "season.means": b.seasonality.means,
@@ -290,6 +294,7 @@ def _from_arrays(meta: _Meta, a: dict[str, NDArray[Any]]) -> Baseline:
         response=side("response", meta.response_terms),
         contrast=Contrast(*(a[f"contrast.{name}"] for name in Contrast._fields)),
         expectation=Expectation(a["expectation.response"], residuals, a["expectation.reward"]),
+        ordinary=Ordinary(*(a[f"ordinary.{name}"] for name in Ordinary._fields)),
         latency=NormalScores(a["latency.edges"], a["latency.values"]),
         reward_edges=a["reward_edges"],
         length_slope=float(a["length_slope"][0]),

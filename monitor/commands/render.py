@@ -29,6 +29,7 @@ _PIPE_WIDTH = 150
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _SHOWN_SHIFTS = 6
 _SHOWN_EXEMPLARS = 2
+_SHOWN_ANOMALIES = 3
 # Signals without a worry that are shown below those with one.
 _SHOWN_CALM = 4
 # A signal's bar is full at this many times what chance shows.
@@ -100,6 +101,9 @@ def verdict_details(verdict: Verdict) -> Iterator[RenderableType]:
         yield shift_table(verdict.shifts)
     if verdict.attribution is not None:
         yield Padding(attribution_line(verdict.attribution), (0, 0, 0, 2), expand=False)
+    for anomaly in verdict.anomalies[:_SHOWN_ANOMALIES]:
+        words = f"unusual: {anomaly.id} (p {probability(anomaly.p_value)}), {'; '.join(anomaly.reasons)}"
+        yield Padding(Text(words, style="dim"), (0, 0, 0, 2), expand=False)
     for caveat in verdict.caveats:
         yield Padding(Text(f"note: {caveat}", style="dim"), (0, 0, 0, 2), expand=False)
 

@@ -8,6 +8,7 @@ from monitor.contract.exchange import SCHEMA_VERSION, Exchange, decode_exchanges
 from monitor.contract.feedback import Feedback, read_feedback
 from monitor.contract.verdict import (
     Annotator,
+    Anomaly,
     Attribution,
     Cause,
     Direction,
@@ -27,6 +28,7 @@ from monitor.contract.verdict import (
 __all__ = [
     "SCHEMA_VERSION",
     "Annotator",
+    "Anomaly",
     "Attribution",
     "Cause",
     "Direction",

@@ -290,6 +290,15 @@ class Canaries(_Section, frozen=True, kw_only=True):
     timeout_s: float = 120.0
 
 
+class Review(_Section, frozen=True, kw_only=True):
+    """What people are asked to judge."""
+
+    # Exchanges of each (route, arm) that are put into the queue in an hour, the unusual ones first; 0: none.
+    per_hour: int = 12
+    # Days that the queue and its judgements are kept.
+    retention_days: float = 30.0
+
+
 class Config(_Section, frozen=True, kw_only=True):
     """The whole file."""
 
@@ -303,6 +312,7 @@ class Config(_Section, frozen=True, kw_only=True):
     monitor: Monitor = Monitor()
     baseline: BaselineConfig = BaselineConfig()
     detection: Detection = Detection()
+    review: Review = Review()
     canaries: Canaries = Canaries()
     log: Literal["console", "json"] = "console"
 

@@ -64,6 +64,8 @@ LIMITS = (
     _Limit("baseline.size", 100, _MORE, "100 exchanges or more"),
     _Limit("baseline.clusters", 2, 256, "between 2 and 256 clusters"),
     _Limit("baseline.seed", 0, 2**32 - 1, "between 0 and 4294967295"),
+    _Limit("review.per_hour", 0, 1000, "between 0 and 1000 exchanges an hour"),
+    _Limit("review.retention_days", _ABOVE_0, _MORE, "a positive number of days"),
     _Limit("detection.false_alarms_per_month", _ABOVE_0, 1000, "above 0 and at most 1000"),
     _Limit("detection.label_false_alarms_per_month", _ABOVE_0, 1000, "above 0 and at most 1000"),
     _Limit("detection.window_hours", _ABOVE_0, 24 * 31, "above 0 and at most 744 hours"),

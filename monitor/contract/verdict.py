@@ -84,6 +84,16 @@ class Exemplar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     response: str | None = None
 
 
+class Anomaly(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A single exchange unlike the baseline's: the share of those that are as unusual, why, and redacted excerpts."""
+
+    id: str
+    p_value: float
+    reasons: tuple[str, ...]
+    prompt: str
+    response: str | None = None
+
+
 class Shift(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A part of the traffic or of the answers that moved, in words: a cluster or a style feature."""
 
@@ -186,6 +196,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     progress: Progress | None = None
     # What people's labels say of the people, where there are labels; its tier is its own.
     labels: Labels | None = None
+    # The most unusual single exchanges, where a file was judged; live ones are in the review queue.
+    anomalies: tuple[Anomaly, ...] = ()
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -21,6 +21,7 @@ from monitor.evidence.edetector import MINUTES_PER_MONTH, Detector, Evidence
 from monitor.evidence.findings import Findings
 from monitor.evidence.pairs import PairEvidence, Pairs
 from monitor.evidence.rescoring import ScorerChange
+from monitor.offline.anomalous import with_anomalies
 from monitor.offline.labels import LabelStream, cause_of, labelled, with_labels
 from monitor.sketch.bucket import Bucket
 from monitor.sketch.features import extract
@@ -117,6 +118,7 @@ def backtest(
         ]
         alerts = sorted([*alerts, *own], key=lambda alert: alert.exchange)
         worst = with_labels(worst, labels.verdict(texts_moved=worst.drifted))
+    worst = with_anomalies(worst, baseline, stream)
     return Backtest(exchanges=len(stream.exchanges), buckets=buckets, alerts=tuple(alerts), final=worst)
 
 

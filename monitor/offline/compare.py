@@ -20,6 +20,7 @@ from monitor.evidence.findings import Findings
 from monitor.evidence.pairs import FEWEST_PAIRS, Pairs, symmetric_p, two_sources
 from monitor.evidence.rescoring import ScorerChange
 from monitor.evidence.twosample import TwoSample, compare_samples, family_level
+from monitor.offline.anomalous import with_anomalies
 from monitor.offline.labels import LEVEL, compare_labels, labelled, with_labels
 from monitor.sketch.features import extract
 from monitor.sketch.fold import fold_rows
@@ -90,7 +91,8 @@ def _of_exchanges(
     changed = None if mixed else _scorer_change(pairs, level)
     if changed is None and not mixed:
         found = findings_of(compare_samples(baseline, window), alpha - level)
-        return judge(reference, bucket, found, arm=arm, settings=settings, now=now)
+        verdict = judge(reference, bucket, found, arm=arm, settings=settings, now=now)
+        return with_anomalies(verdict, reference, window)
     found = findings_of(compare_samples(_unrewarded(baseline), _unrewarded(window)), alpha - level)
     told = hide(bucket, embedding=False)
     verdict = judge(reference, told, found, arm=arm, settings=settings, now=now)

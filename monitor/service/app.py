@@ -26,6 +26,7 @@ from monitor.contract.config import Secret
 from monitor.scorer import ScorerUnavailable
 from monitor.service.health import Health
 from monitor.service.metrics import Metrics
+from monitor.service.review import ReviewDesk, ReviewPages
 from monitor.service.status import StatusReader
 from monitor.store import Listed, StoreError
 
@@ -127,9 +128,18 @@ Wanted = TypeVar("Wanted", UseBaseline, CreateBaseline)
 
 
 def build_app(
-    reader: StatusReader, health: Health, create: Create, *, token: Secret | None, clock: Callable[[], float]
+    reader: StatusReader,
+    health: Health,
+    create: Create,
+    *,
+    token: Secret | None,
+    clock: Callable[[], float],
+    desk: ReviewDesk | None = None,
 ) -> Starlette:
-    """Return the application; `create` makes a baseline and is called on a thread of its own."""
+    """Return the application; `create` makes a baseline and is called on a thread of its own.
+
+    Without a `desk` there is no review queue.
+    """
     registry = CollectorRegistry()
     registry.register(Metrics(reader))
     ends = _Endpoints(reader, health, create, token, clock, registry)
@@ -144,6 +154,8 @@ def build_app(
         Route("/-/baselines/use", ends.use_baseline, methods=["POST"]),
         Route("/metrics", ends.metrics),
     ]
+    if desk is not None:
+        routes += ReviewPages(desk, lambda request: _authorised(request, token), _json).routes()
     handlers = dict.fromkeys((StoreError, BusError, ScorerUnavailable), _unavailable)
     return Starlette(routes=routes, exception_handlers={**handlers, HTTPException: _refused})
 

@@ -17,7 +17,7 @@ import msgspec
 
 from monitor.baseline import Baseline
 from monitor.bus import Bus, BusStats
-from monitor.contract import Cause, Verdict
+from monitor.contract import Cause, Tier, Verdict
 from monitor.contract.config import Config, Detection
 from monitor.evidence.edetector import Detector, Evidence
 from monitor.evidence.findings import Findings
@@ -58,7 +58,8 @@ class Evaluator:
         blind = self._why_all_are_blind(self.bus.stats(), now)
         verdicts = [self._verdict(key, now, blind) for key in self._keys(now)]
         for verdict in verdicts:
-            self.store.verdicts.save(verdict)
+            if self.store.verdicts.save(verdict) and verdict.tier is Tier.MINOR:
+                self.store.reviews.add_verdict(verdict)
         self._publish(verdicts, now)
         return verdicts
 

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
-from monitor.contract import Exchange
+from monitor.contract import Exchange, Verdict
+from monitor.review.candidates import Offer, offers
 from monitor.service.references import Reference, obstacle
 from monitor.service.scoring import Judged, SkipReason
 from monitor.sketch.bucket import Bucket, BucketKey
-from monitor.sketch.fold import fold
+from monitor.sketch.features import extract
+from monitor.sketch.fold import fold_seen
 from monitor.store import CounterKey, Lesson, Work
 from monitor.store.packed import pack
 
 # The arm that baselines are learnt from.
 CONTROL = "control"
+NO_VERDICTS: Mapping[tuple[str, str], Verdict] = MappingProxyType({})
 
 
 def take(judged: Judged, rows: Sequence[int]) -> Judged:
@@ -29,10 +33,20 @@ def take(judged: Judged, rows: Sequence[int]) -> Judged:
     return Judged(judged.scored.take(rows), judged.scorer, skipped)
 
 
-def make_work(judged: Judged, references: Mapping[str, Reference]) -> Work:
-    """Make of judged exchanges what the ledger commits; whose batches they are is filled in by the caller."""
+def make_work(
+    judged: Judged,
+    references: Mapping[str, Reference],
+    *,
+    reviews_per_hour: int = 0,
+    verdicts: Mapping[tuple[str, str], Verdict] = NO_VERDICTS,
+) -> Work:
+    """Make of judged exchanges what the ledger commits; whose batches they are is filled in by the caller.
+
+    `verdicts`: the last one of each (route, arm); what they are about is offered for review more often.
+    """
     deltas: dict[BucketKey, Bucket] = {}
     lessons: list[Lesson] = []
+    reviews: list[Offer] = []
     counts: Counter[CounterKey] = Counter()
     by_route = _by_route(judged)
     for route, rows in by_route.items():
@@ -42,9 +56,14 @@ def make_work(judged: Judged, references: Mapping[str, Reference]) -> Work:
         if reference is None:
             lessons.append(Lesson(route, part.scorer, learnable(part), pack(part.scored)))
         elif not blocked and reference.baseline is not None:
-            deltas.update(fold(reference.baseline, part.scored))
+            features = extract(part.scored)
+            seen = (features, reference.baseline.encode(part.scored, features))
+            deltas.update(fold_seen(reference.baseline, part.scored, *seen))
+            reviews += offers(
+                reference.baseline, part.scored, seen, per_hour=reviews_per_hour, verdicts=verdicts
+            )
     assumed = {route: references[route].id if route in references else None for route in by_route}
-    return Work("", (), 0.0, assumed, deltas, lessons, counts)
+    return Work("", (), 0.0, assumed, deltas, lessons, counts, reviews)
 
 
 def set_aside(exchanges: Sequence[Exchange], reason: SkipReason) -> Work:

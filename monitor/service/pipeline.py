@@ -18,7 +18,7 @@ from typing import NamedTuple
 import structlog
 
 from monitor.bus import Batch, Bus, BusError
-from monitor.contract import Exchange
+from monitor.contract import Exchange, Verdict
 from monitor.contract.config import Config
 from monitor.scorer import Scorer, ScorerUnavailable
 from monitor.service.folding import make_work, set_aside, take
@@ -174,7 +174,17 @@ class Pipeline:
     def _work(self, lot: _Lot, judged: Judged | None, without: Collection[int]) -> Work:
         if judged is None:
             return set_aside(_exchanges([batch for batch in lot.batches if batch.id not in without]), "fault")
-        return make_work(take(judged, _rows(lot.batches, without)), self._references.now())
+        part = take(judged, _rows(lot.batches, without))
+        per_hour = self._parts.config.review.per_hour
+        return make_work(
+            part, self._references.now(), reviews_per_hour=per_hour, verdicts=self._verdicts(part) if per_hour else {}
+        )
+
+    def _verdicts(self, part: Judged) -> dict[tuple[str, str], Verdict]:
+        """Return the last verdict of each (route, arm) among these exchanges."""
+        last = self._parts.store.verdicts.last
+        keys = {(exchange.route, exchange.arm) for exchange in part.scored.exchanges}
+        return {key: verdict for key in keys if (verdict := last(*key)) is not None}
 
     def _give_back(self, done: _Lot | None, *, blame: bool) -> None:
         """Drop what is in hand and free its leases; where a batch is to blame remember whose turn it was."""

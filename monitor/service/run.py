@@ -31,6 +31,7 @@ from monitor.service.app import CreateBaseline, build_app
 from monitor.service.health import Health
 from monitor.service.learning import Source, create, file_sources, period_source
 from monitor.service.pipeline import Parts
+from monitor.service.review import ReviewDesk
 from monitor.service.runner import Runner
 from monitor.service.slot import Slot, take_slot
 from monitor.service.status import StatusReader
@@ -68,7 +69,12 @@ async def _serve(config: Config, scorer_from: OpenScorer, stack: ExitStack) -> N
     store = stack.enter_context(closing(open_store(config.store_path)))
     reader = StatusReader(config, store, stack.enter_context(closing(open_bus(config))), health, parts.clock)
     app = build_app(
-        reader, health, _creator(config, scorer_from), token=config.monitor.token, clock=parts.clock
+        reader,
+        health,
+        _creator(config, scorer_from),
+        token=config.monitor.token,
+        clock=parts.clock,
+        desk=ReviewDesk(stack.enter_context(closing(open_store(config.store_path))), parts.clock),
     )
     server = _Server(
         uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=3)

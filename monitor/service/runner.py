@@ -135,6 +135,7 @@ class Runner:
         before = now - self._parts.config.monitor.retention_days * 86400.0
         self._parts.store.arms.forget(before)
         self._parts.store.verdicts.forget(before)
+        self._parts.store.reviews.forget(now - self._parts.config.review.retention_days * 86400.0)
         self._parts.store.ledger.forget(now)
         if lost := self._parts.bus.trim(now):
             _log.warning("unread exchanges were lost to the bus's retention", exchanges=lost)

@@ -40,7 +40,13 @@ class _Sums:
 def fold(baseline: Baseline, scored: Scored) -> dict[BucketKey, Bucket]:
     """Fold exchanges into one bucket for each (route, arm, minute) among them."""
     features = extract(scored)
-    encoded = baseline.encode(scored, features)
+    return fold_seen(baseline, scored, features, baseline.encode(scored, features))
+
+
+def fold_seen(
+    baseline: Baseline, scored: Scored, features: Features, encoded: Encoded
+) -> dict[BucketKey, Bucket]:
+    """Fold exchanges that were seen through the baseline already."""
     groups: dict[BucketKey, list[int]] = {}
     for row, e in enumerate(scored.exchanges):
         groups.setdefault(BucketKey(e.route, e.arm, int(e.time // 60)), []).append(row)

@@ -13,11 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from monitor.review.candidates import Offer
 from monitor.sketch.bucket import Bucket, BucketKey
 from monitor.store.arms import merge_pending, merge_spans, see
 from monitor.store.baselines import active_ids
 from monitor.store.database import Database, Outdated
 from monitor.store.lessons import Lesson, add_lesson, remove_lessons
+from monitor.store.reviews import add_offers
 
 # Seconds that ids stay after their batches were folded: longer than any reader can still hold such a batch.
 _KEPT_S = 3600.0
@@ -45,6 +47,7 @@ class Work(NamedTuple):
     deltas: Mapping[BucketKey, Bucket]
     lessons: Sequence[Lesson]
     counts: Mapping[CounterKey, int]
+    reviews: Sequence[Offer] = ()
 
 
 class Ledger:
@@ -89,6 +92,7 @@ class Ledger:
         add_deltas(self._database, work.deltas)
         for lesson in work.lessons:
             add_lesson(self._database, lesson)
+        add_offers(self._database, work.reviews)
         self._database.execute_many(
             "INSERT INTO counters VALUES (?, ?, ?, ?)"
             " ON CONFLICT (route, arm, name) DO UPDATE SET value = value + excluded.value",

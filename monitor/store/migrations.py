@@ -83,3 +83,43 @@ def anchors_of_baselines(db: sqlite_utils.Database) -> None:
         pk=("route", "baseline"),
         not_null={"route", "baseline", "body"},
     )
+
+
+@MIGRATIONS()
+def reviews_by_people(db: sqlite_utils.Database) -> None:
+    """Keep what waits for a person's judgement, what was judged, and the hours it was drawn from."""
+    # `sampled`: 1 while it is one of its hour's largest priorities (see `monitor/review/sampling.py`).
+    db.table("reviews").create(
+        {
+            "id": str,
+            "kind": str,
+            "state": str,
+            "route": str,
+            "arm": str,
+            "time": float,
+            "hour": int,
+            "sampled": int,
+            "exchange": str,
+            "weight": float,
+            "priority": float,
+            "p_value": float,
+            "reward": float,
+            "reasons": str,
+            "model": str,
+            "prompt": str,
+            "response": str,
+            "outcome": str,
+            "note": str,
+            "reviewer": str,
+            "resolved_at": float,
+        },
+        pk="id",
+        not_null={"kind", "state", "route", "arm", "time", "hour", "sampled", "reasons", "note", "reviewer"},
+        defaults={"note": "", "reviewer": ""},
+    ).create_index(["state", "time"]).create_index(["route", "arm", "hour"])
+    # Of every (route, arm) and epoch hour: the exchanges that were drawn from, and the priority the kept ones exceed.
+    db.table("review_hours").create(
+        {"route": str, "arm": str, "hour": int, "seen": int, "threshold": float},
+        pk=("route", "arm", "hour"),
+        not_null={"seen", "threshold"},
+    )

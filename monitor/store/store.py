@@ -10,6 +10,7 @@ from monitor.store.baselines import Baselines
 from monitor.store.database import Database
 from monitor.store.ledger import Ledger
 from monitor.store.lessons import Lessons
+from monitor.store.reviews import Reviews
 from monitor.store.verdicts import Verdicts
 
 
@@ -23,6 +24,7 @@ class Store:
         self.anchors = AnchorSets(database)
         self.baselines = Baselines(database)
         self.lessons = Lessons(database)
+        self.reviews = Reviews(database)
         self.verdicts = Verdicts(database)
 
     def close(self) -> None:
