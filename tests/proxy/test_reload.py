@@ -291,3 +291,15 @@ def test_the_plan_names_keys_and_keeps_what_was_started() -> None:
     assert again.taken_over == ()
     assert again.need_restart == plan.need_restart
     assert plan_reload(old, old).config == old
+
+
+def test_the_share_of_traces_changes_at_once_their_receiver_does_not() -> None:
+    """The thread that sends was made at the start; who is described is asked each time."""
+    key = "proxy.traces"
+    old = load_config(None, {f"{key}.endpoint": "http://a.example/v1/traces", f"{key}.queue": 10})
+    new = load_config(None, {f"{key}.endpoint": "http://b.example/v1/traces", f"{key}.sample": 0.5})
+    plan = plan_reload(old, new)
+    assert plan.taken_over == ("proxy.traces.sample",)
+    assert plan.need_restart == ("proxy.traces.endpoint", "proxy.traces.queue")
+    traces = plan.config.proxy.traces
+    assert (traces.endpoint, traces.queue, traces.sample) == ("http://a.example/v1/traces", 10, 0.5)
