@@ -17,11 +17,13 @@ import msgspec
 
 from monitor.baseline import Baseline
 from monitor.bus import Bus, BusStats
+from monitor.canary.evidence import BUDGET_SHARE
 from monitor.contract import Cause, Tier, Verdict
 from monitor.contract.config import Config, Detection
 from monitor.evidence.edetector import Detector, Evidence
 from monitor.evidence.findings import Findings
 from monitor.evidence.rescoring import ScorerChange
+from monitor.service.canaries import Canaries, has_canaries
 from monitor.service.folding import CONTROL
 from monitor.service.health import Health
 from monitor.service.losses import with_losses
@@ -49,6 +51,7 @@ class Evaluator:
     references: References
     health: Health
     watch: Watch | None = None
+    canaries: Canaries | None = None
     _detectors: dict[str, Detector] = field(default_factory=dict)
     _published: list[Verdict] = field(default_factory=list)
     _published_at: float = 0.0
@@ -56,7 +59,7 @@ class Evaluator:
     def evaluate(self, now: float) -> list[Verdict]:
         """Return the verdicts now, of everyone seen and of every configured route; keep and publish them."""
         blind = self._why_all_are_blind(self.bus.stats(), now)
-        verdicts = [self._verdict(key, now, blind) for key in self._keys(now)]
+        verdicts = [self._with_canaries(self._verdict(key, now, blind)) for key in self._keys(now)]
         for verdict in verdicts:
             if self.store.verdicts.save(verdict) and verdict.tier is Tier.MINOR:
                 self.store.reviews.add_verdict(verdict)
@@ -120,9 +123,18 @@ class Evaluator:
             few = under_changed_scorer(few, changed, {})
         return with_losses(few, self.bus.losses(60.0 * since))
 
+    def _with_canaries(self, verdict: Verdict) -> Verdict:
+        reference = self.references.now().get(verdict.route)
+        if self.canaries is None or reference is None or reference.baseline is None:
+            return verdict
+        changed = self.watch is not None and self.watch.known(reference.baseline) is not None
+        return self.canaries.told(verdict, scorer_changed=changed)
+
     def _detector(self, baseline: Baseline) -> Detector:
         if baseline.id not in self._detectors:
-            self._detectors[baseline.id] = Detector(baseline, self.config.detection.false_alarms_per_month)
+            share = 1.0 - BUDGET_SHARE if has_canaries(self.config, baseline.route) else 1.0
+            budget = share * self.config.detection.false_alarms_per_month
+            self._detectors[baseline.id] = Detector(baseline, budget)
         return self._detectors[baseline.id]
 
     def _publish(self, verdicts: Sequence[Verdict], now: float) -> None:

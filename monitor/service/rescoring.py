@@ -99,8 +99,8 @@ class Watch:
             self._failed_at[key] = now
             _log.warning("the scorer could not be looked at", route=key[0], why=str(error))
             return None
+        self._on_identity(answer.scorer)
         if answer.scorer != baseline.scorer:
-            self._on_identity(answer.scorer)
             said = f"the baseline was scored by {baseline.scorer}, now {answer.scorer} answers"
             return ScorerChange(reward=True, embedding=True, said=said)
         self._compare(key, answer.scores, now)

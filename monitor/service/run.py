@@ -28,6 +28,7 @@ from monitor.scorer import Scorer
 from monitor.scorer.local import RepositoryFault
 from monitor.scorer.open import open_scorer
 from monitor.service.app import CreateBaseline, build_app
+from monitor.service.canaries import read_prompts
 from monitor.service.health import Health
 from monitor.service.learning import Source, create, file_sources, period_source
 from monitor.service.pipeline import Parts
@@ -65,7 +66,8 @@ async def _serve(config: Config, scorer_from: OpenScorer, stack: ExitStack) -> N
     parts = _open_parts(config, scorer_from, stack)
     health = Health(started_at=parts.clock())
     slot = stack.enter_context(closing(_slot(config)))
-    runner = Runner(slot.name, parts, health, _first_sources(config, parts.store))
+    sources = _first_sources(config, parts.store)
+    runner = Runner(slot.name, parts, health, sources, read_prompts(config))
     store = stack.enter_context(closing(open_store(config.store_path)))
     reader = StatusReader(config, store, stack.enter_context(closing(open_bus(config))), health, parts.clock)
     app = build_app(

@@ -15,6 +15,7 @@ import structlog
 from monitor.baseline import BaselineError
 from monitor.bus import BusError
 from monitor.scorer import ScorerUnavailable
+from monitor.service.canaries import Canaries
 from monitor.service.evaluation import Evaluator
 from monitor.service.health import Health
 from monitor.service.learning import Source, create, learn, sweep
@@ -32,9 +33,19 @@ _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.25, 5.0
 
 
 class Runner:
-    """The loop; `run` returns soon after `stop` is set. `sources`: baselines to make before anything else."""
+    """The loop; `run` returns soon after `stop` is set.
 
-    def __init__(self, name: str, parts: Parts, health: Health, sources: Sequence[Source] = ()) -> None:
+    `sources`: baselines to make before anything else. `prompts`: what canaries ask, where any are configured.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        parts: Parts,
+        health: Health,
+        sources: Sequence[Source] = (),
+        prompts: Sequence[str] = (),
+    ) -> None:
         self.stop = threading.Event()
         self._parts = parts
         self._health = health
@@ -47,7 +58,11 @@ class Runner:
             every_s=parts.config.scoring.recheck_every_s,
             on_identity=self._identified,
         )
-        self._evaluator = Evaluator(parts.config, parts.store, parts.bus, self._references, health, watch)
+        ask = self._pipeline.ask
+        self._canaries = Canaries(parts.config, prompts, parts.store, ask, lambda: health.scorer)
+        self._evaluator = Evaluator(
+            parts.config, parts.store, parts.bus, self._references, health, watch, self._canaries
+        )
         self._pause_s = 0.0
         self._paused_until = 0.0
         self._judged_at: float | None = None
@@ -62,11 +77,18 @@ class Runner:
         while not self.stop.is_set() and not self._health.fatal:
             self._health.turned_at = self._parts.clock()
             self._attempt("judging", self._judge_when_due)
+            self._attempt("canaries", self._canaries_in_turn)
             busy = self._parts.clock() >= self._paused_until and self._attempt("work", self._work)
             if not busy:
                 self.stop.wait(_IDLE_S)
+        self._canaries.close()
         self._attempt("stopping", self._drain)
         self._pipeline.close()
+
+    def _canaries_in_turn(self) -> bool:
+        self._canaries.step(self._parts.clock())
+        self._recovered("canaries")
+        return False
 
     def _attempt(self, name: str, step: Callable[[], bool]) -> bool:
         """Take a step; where it fails note why. The one place that survives anything."""

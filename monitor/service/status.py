@@ -17,6 +17,7 @@ from monitor.bus import Bus, BusStats
 from monitor.contract import Verdict
 from monitor.contract.config import Config
 from monitor.evidence.rescoring import change_of
+from monitor.service.canaries import CanaryStatus, canary_statuses
 from monitor.service.health import Health
 from monitor.store import CounterKey, Listed, Store
 from monitor.store.anchors import StoredLook
@@ -69,6 +70,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     faults: int
     scorer: str | None
     scorer_looks: list[ScorerLook]
+    canaries: list[CanaryStatus]
     evaluated_at: float | None
     evaluation_s: float | None
     worked_at: float | None
@@ -111,6 +113,7 @@ class StatusReader:
                 faults=health.faults,
                 scorer=health.scorer,
                 scorer_looks=[_look(stored) for stored in self._store.anchors.looks()],
+                canaries=canary_statuses(self._config, self._store),
                 evaluated_at=health.evaluated_at,
                 evaluation_s=health.evaluation_s,
                 worked_at=health.worked_at,

@@ -86,6 +86,12 @@ def anchors_of_baselines(db: sqlite_utils.Database) -> None:
 
 
 @MIGRATIONS()
+def courses_of_canaries(db: sqlite_utils.Database) -> None:
+    """Keep how far the canaries of each model have come, and what they cost."""
+    db.table("canaries").create({"model": str, "body": bytes}, pk="model", not_null={"model", "body"})
+
+
+@MIGRATIONS()
 def reviews_by_people(db: sqlite_utils.Database) -> None:
     """Keep what waits for a person's judgement, what was judged, and the hours it was drawn from."""
     # `sampled`: 1 while it is one of its hour's largest priorities (see `monitor/review/sampling.py`).

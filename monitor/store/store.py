@@ -7,6 +7,7 @@ from pathlib import Path
 from monitor.store.anchors import AnchorSets
 from monitor.store.arms import Arms
 from monitor.store.baselines import Baselines
+from monitor.store.canaries import Canaries
 from monitor.store.database import Database
 from monitor.store.ledger import Ledger
 from monitor.store.lessons import Lessons
@@ -23,6 +24,7 @@ class Store:
         self.arms = Arms(database)
         self.anchors = AnchorSets(database)
         self.baselines = Baselines(database)
+        self.canaries = Canaries(database)
         self.lessons = Lessons(database)
         self.reviews = Reviews(database)
         self.verdicts = Verdicts(database)
