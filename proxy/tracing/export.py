@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib.util
 import ssl
 import threading
+import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,6 +33,8 @@ BATCH, EVERY_S = 512, 1.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 # A receiver is near and answers at once, or it is ill.
 TIMEOUT_S, LAST_TIMEOUT_S = 5.0, 1.5
+# What it says is a few bytes; a wrong one may say anything, at any pace.
+ANSWER_BYTES = 64 * 1024
 RETRIED = frozenset({429, 502, 503, 504})
 _SENT, _DROPPED, _FAILED = (INDEX[f"spans.{outcome}"] for outcome in ("sent", "dropped", "failed"))
 
@@ -119,7 +122,7 @@ class Tracer(threading.Thread):
         if not status or status in RETRIED:
             self._tell(away=True, status=status)
             return False
-        refused = rejected(body, len(batch)) if status == 200 else len(batch)
+        refused = rejected(body, len(batch)) if 200 <= status < 300 else len(batch)
         self._slots[_SENT] += len(batch) - refused
         self._slots[_FAILED] += refused
         self._tell(away=refused > 0, status=status)
@@ -134,11 +137,18 @@ class Tracer(threading.Thread):
         headers = {b"content-type": b"application/x-protobuf", b"user-agent": b"driftgate"}
         if self._receiver.authorization is not None:
             headers[b"authorization"] = self._receiver.authorization.reveal().encode()
+        body, deadline = b"", time.monotonic() + timeout_s
         try:
-            answer = client.post(self._receiver.endpoint, content=payload, headers=headers, timeout=timeout_s)
+            with client.stream(
+                "POST", self._receiver.endpoint, content=payload, headers=headers, timeout=timeout_s
+            ) as answer:
+                for part in answer.iter_raw():
+                    body += part
+                    if len(body) > ANSWER_BYTES or time.monotonic() > deadline:
+                        break
+                return answer.status_code, body
         except httpx.HTTPError:
             return 0, b""
-        return answer.status_code, answer.content
 
     def _tell(self, *, away: bool, status: int) -> None:
         """Log the change, not every attempt; nothing of what the receiver says."""

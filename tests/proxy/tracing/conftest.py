@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
@@ -25,6 +26,8 @@ class Receiver:
         self.endpoint = ""
         self.status = 200
         self.rejects = 0
+        # Sent behind the answer's own bytes.
+        self.more = b""
         self.requests: list[ExportTraceServiceRequest] = []
         self.bodies: list[bytes] = []
         self.headers: list[dict[str, str]] = []
@@ -78,11 +81,12 @@ def receiver(serve: Callable[[type[BaseHTTPRequestHandler]], str]) -> Receiver:
                 state.requests.append(ExportTraceServiceRequest.FromString(body))
                 state.headers.append(dict(self.headers.items()))
                 answer.partial_success.rejected_spans = state.rejects
-            content = answer.SerializeToString()
+            content = answer.SerializeToString() + state.more
             self.send_response(state.status)
             self.send_header("content-length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content)
+            with contextlib.suppress(ConnectionError):
+                self.wfile.write(content)
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

@@ -13,7 +13,7 @@ import pytest
 from monitor.contract import Exchange
 from monitor.contract.config import ConfigError, Secret, Traces
 from proxy.scoreboard import Counters, Scoreboard
-from proxy.tracing import export
+from proxy.tracing import export, otlp
 from proxy.tracing.export import Receiver as Address
 from proxy.tracing.export import Tracer, check_traces
 from proxy.tracing.spans import Describer
@@ -131,6 +131,19 @@ def test_a_receiver_that_hangs_or_is_not_there_costs_nobody_anything(
             tracer.join(5.0)
     shown = capfd.readouterr()
     assert "open-sesame" not in shown.out + shown.err
+
+
+def test_a_receiver_that_talks_without_end_is_not_listened_to(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it answered with is what counts; of the rest little is read."""
+    sizes: list[int] = []
+    monkeypatch.setattr(otlp, "rejected", lambda body, _: sizes.append(len(body)) or 0)
+    receiver.more = bytes(50_000_000)
+    with sending(tmp_path, receiver.endpoint) as (tracer, board):
+        observe(tracer, 1)
+        until(lambda: outcomes(board.counters()) == (1, 0, 0))
+    assert 0 < sizes[0] < 1_000_000
 
 
 def test_a_missing_library_is_said_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
