@@ -109,7 +109,10 @@ class ScoreBank:
         self._sums, self._count = sums, count
         self._signs = np.array([_signs(name) for name in names], dtype=np.float64)[:, :, None]
         self.processes = [
-            Process(family, name, sign) for name in names for sign in _signs(name) for _ in _STAKES
+            Process("reward" if name == "reward" else family, name, sign)
+            for name in names
+            for sign in _signs(name)
+            for _ in _STAKES
         ]
         dispersion = baseline.overdispersion.get(family, np.ones(len(names)))
         size = np.maximum(1.0, _counts(baseline.reference, count, names)) * known_share(names)

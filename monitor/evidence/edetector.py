@@ -34,10 +34,12 @@ Floats = NDArray[np.float64]
 MINUTES_PER_MONTH = 30 * 24 * 60
 # Shares of the budget; within a family all processes weigh the same.
 _SHARES = {
-    "prompt": 0.20,
+    "prompt": 0.18,
     "novelty": 0.05,
     "topic": 0.10,
-    "response": 0.45,
+    "response": 0.32,
+    # One number that people ask for by name.
+    "reward": 0.15,
     "quality": 0.10,
     "system": 0.05,
     "repetition": 0.05,
@@ -213,7 +215,7 @@ class Detector:
         return Findings(
             drifted=evidence.alarmed,
             traffic=shows["prompt"] or shows["novelty"] or shows["topic"],
-            behaviour=shows["response"] or shows["quality"],
+            behaviour=shows["response"] or shows["reward"] or shows["quality"],
             service=shows["system"] or shows["quality"],
             repetition=shows["repetition"],
             signal_level=SIGNAL_LEVEL,
