@@ -19,7 +19,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from proxy.faults import fault_answer
 from proxy.http_config import EdgeConfig
 from proxy.http_cycle import Cycle
-from proxy.request_head import framing, objection
+from proxy.request_head import Head, framing, objection
 
 # How long a client may go on sending after its last answer: closing earlier would reset what it has not read yet.
 LINGER_S = 2.0
@@ -36,6 +36,8 @@ class InputProtocol(HttpToolsProtocol):
     # Bytes that came since the last part of a body or the last request's beginning; True where they begin with one.
     _unread = 0
     _from_start = False
+    # Bytes of the packets in which the head lies, and of the latest one.
+    _at_most = _packet = 0
     # Why the parser was stopped, and what is owed behind the running answers.
     _objection = _owed = ""
     # Nothing is parsed any more; only the client's end is awaited.
@@ -58,6 +60,8 @@ class InputProtocol(HttpToolsProtocol):
             if len(self._behind) > HIGH_WATER_LIMIT:
                 self.flow.pause_reading()
             return
+        self._packet = len(data)
+        self._at_most += len(data)
         self._from_start = self._head_done and not self._in_body
         self._unread = len(data) if self._from_start else self._unread + len(data)
         self._parse(data)
@@ -94,6 +98,7 @@ class InputProtocol(HttpToolsProtocol):
         if not self._replaying:
             super().on_message_begin()
             self._head_done = False
+            self._at_most = self._packet
             self._unread = self._unread if self._from_start else 0
             self._from_start = False
 
@@ -114,13 +119,15 @@ class InputProtocol(HttpToolsProtocol):
         if self._replaying:
             return
         version, method = self.parser.get_http_version(), self.parser.get_method().decode("ascii")
-        code = objection(version, method, self.url, self.headers, self.config.limits)
-        upgrading, body = self.parser.should_upgrade(), framing(self.headers)
+        head = Head(version, method, self.url, self.headers, self._at_most)
+        code = objection(head, self.config.limits)
+        upgrading = self.parser.should_upgrade()
+        body = framing(self.headers) if upgrading else b""
         handshake = upgrading and self._get_upgrade() == b"websocket"
         if code or (handshake and body):
             self._object(code or "malformed_request")
         self._head_done = self._in_body = True
-        self._passed_over = body if upgrading else b""
+        self._passed_over = body
         self._behind = bytearray() if handshake else None
         self._serve(version, method, handshake=handshake)
 

@@ -8,7 +8,9 @@ handshake.
 
 from __future__ import annotations
 
+import math
 from itertools import chain
+from typing import NamedTuple
 
 from monitor.contract.config import Limits
 from proxy.headers import Headers, value_of
@@ -26,13 +28,24 @@ def head_bytes(method: str, target: bytes, headers: Headers) -> int:
     )
 
 
-def objection(version: str, method: str, target: bytes, headers: Headers, limits: Limits) -> str:
-    """Return the code of the fault that a request's head is, empty where it is none. Names are in lower case."""
+class Head(NamedTuple):
+    """A request's head. Names of headers are in lower case; `at_most` bounds its bytes, which are not counted in vain."""
+
+    version: str
+    method: str
+    target: bytes
+    headers: Headers
+    at_most: float = math.inf
+
+
+def objection(head: Head, limits: Limits) -> str:
+    """Return the code of the fault that a request's head is, empty where it is none."""
+    version, method, target, headers, at_most = head
     if len(target) > limits.target_bytes:
         return "target_too_long"
     if len(headers) > limits.header_count:
         return "too_many_headers"
-    if head_bytes(method, target, headers) > limits.head_bytes:
+    if at_most > limits.head_bytes and head_bytes(method, target, headers) > limits.head_bytes:
         return "head_too_large"
     names = [name for name, _ in headers]
     hosts = names.count(b"host")

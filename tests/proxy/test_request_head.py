@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from monitor.contract.config import Limits
-from proxy.request_head import announced, framing, head_bytes, objection
+from proxy.request_head import Head, announced, framing, head_bytes, objection
 
 HOST = [(b"host", b"h")]
 SMALL = Limits(head_bytes=100, header_count=3, target_bytes=20)
@@ -36,7 +36,13 @@ SMALL = Limits(head_bytes=100, header_count=3, target_bytes=20)
 )
 def test_objections(version: str, target: bytes, headers: list[tuple[bytes, bytes]], code: str) -> None:
     """A head at its limits passes, one beyond does not, and nor does one that two readers could read differently."""
-    assert objection(version, "GET", target, headers, SMALL) == code
+    assert objection(Head(version, "GET", target, headers), SMALL) == code
+
+
+def test_a_head_known_to_be_small_is_not_measured() -> None:
+    """What came in fewer bytes than are allowed."""
+    head = Head("1.1", "GET", b"/", [*HOST, (b"x", b"y" * 69)], at_most=100)
+    assert objection(head, SMALL) == ""
 
 
 def test_a_head_is_measured_as_it_is_written() -> None:
