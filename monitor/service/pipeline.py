@@ -177,7 +177,10 @@ class Pipeline:
         part = take(judged, _rows(lot.batches, without))
         per_hour = self._parts.config.review.per_hour
         return make_work(
-            part, self._references.now(), reviews_per_hour=per_hour, verdicts=self._verdicts(part) if per_hour else {}
+            part,
+            self._references.now(),
+            reviews_per_hour=per_hour,
+            verdicts=self._verdicts(part) if per_hour else {},
         )
 
     def _verdicts(self, part: Judged) -> dict[tuple[str, str], Verdict]:
