@@ -1,7 +1,8 @@
 """How much exchanges of a baseline depend on each other: one factor of variance for everything that is tested.
 
 Normal scores, shares and hashed counters are measured alike, in order of time and less what the hour explains (see
-`overdispersion`, `seasonality`). Without times nothing can be measured, and independence is assumed.
+`overdispersion`, `seasonality`). Without times independence is assumed, but for counters of users and prompts: those of
+a user are taken to come together, as a session does.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ def dispersion(calendar: Calendar, times: Floats, measured: Measured, prior: flo
     found["rate"] = np.concatenate([factor(*series) for series in _shares(measured)])
     latest = np.sort(np.argsort(times, kind="stable")[-_COUNTED:])
     cells = (measured.features.prompt_cell, measured.features.user_cell)
-    found["cells"] = np.array([_of_counter(latest[cell[latest] >= 0], cell, factor, CELLS) for cell in cells])
+    of = _of_counter if timed else _in_clusters
+    found["cells"] = np.array([of(latest[cell[latest] >= 0], cell, factor, CELLS) for cell in cells])
     held_out, landmark = measured.far
     mine = held_out[np.argsort(times[held_out], kind="stable")[-_COUNTED:]]
     # Every other exchange was held out, so half of what neighbours have in common is not seen.
@@ -87,3 +89,16 @@ def _of_counter(rows: Rows, cell: Rows, factor: Callable[[Rows, Floats], Floats]
     if not weight.sum():
         return 1.0
     return float((factor(rows, held) * weight).sum() / weight.sum())
+
+
+def _in_clusters(rows: Rows, cell: Rows, _factor: Callable[[Rows, Floats], Floats], cells: int) -> float:
+    """Return how many equal ones an exchange meets on average, itself included, from the second moment of the cells.
+
+    The busiest cell is left out: one that is always busy is no session.
+    """
+    counts = np.sort(np.bincount(cell[rows], minlength=cells).astype(np.float64))[:-1]
+    m, left = float(counts.sum()), len(counts)
+    if m < _FEWEST_HITS:
+        return 1.0
+    second = float((counts**2).sum() - m * m / left) / (1.0 - 1.0 / left)
+    return max(1.0, second / m)

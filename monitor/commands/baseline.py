@@ -161,7 +161,8 @@ def show(
             baseline = store.baselines.get(row.route, row.id)
         except ValueError as error:
             raise CommandFault(f"baseline {baseline_id} cannot be read: {error}") from None
-    document = {**row._asdict(), "notes": baseline.notes, **_clusters(baseline)}
+    zone = {"time_zone": baseline.seasonality.zone}
+    document = {**row._asdict(), **zone, "notes": baseline.notes, **_clusters(baseline)}
     if as_json:
         print_document({"baseline": document})
     else:
@@ -248,6 +249,10 @@ def _show_one(document: dict[str, Any]) -> None:
         f"  {document['size']} exchanges from {escape(document['origin'])}, {moment(document['created'])}"
     )
     console.print(f"  scored by {escape(document['scorer'])}")
+    hours = {"none": "hours are not told apart", "": "made by an older version"}
+    kind = document["seasonality"]
+    said = hours.get(kind, f"compared by {kind.replace('_', ' ')}, {document['time_zone']}")
+    console.print(f"  {said}: {document['seasonality_why']}" if kind else f"  {said}")
     for remark in document["notes"]:
         console.print(f"  note: {escape(remark)}", style="dim")
     for name in ("prompt_clusters", "response_clusters"):

@@ -373,5 +373,7 @@ def _read_secret(expected: type, value: Any) -> Any:
         raise ValueError(f"Expected the environment variable {name} to be set and not empty")
     if not os.environ[name].isprintable() or os.environ[name] != os.environ[name].strip():
         # It becomes a header: a line end in it would begin another one.
-        raise ValueError(f"Expected the environment variable {name} to be one line, without spaces at its ends")
+        raise ValueError(
+            f"Expected the environment variable {name} to be one line, without spaces at its ends"
+        )
     return Secret(os.environ[name])

@@ -16,7 +16,7 @@ from scipy.stats import beta
 
 from monitor.baseline.frozen import Baseline
 from monitor.baseline.seasonality import Expected
-from monitor.evidence.repetition import COUNTERS, MARGIN, null_shares
+from monitor.evidence.repetition import COUNTERS, MARGIN, largest_share
 from monitor.sketch.bucket import Bucket
 from monitor.sketch.cells import CELLS
 from monitor.sketch.layout import (
@@ -181,7 +181,7 @@ class CellBank:
         self._size = [float(counts.sum()) for counts in known]
         self._temper = baseline.overdispersion["cells"]
         self._null = [
-            null_shares(counts, float(temper), MARGIN)
+            largest_share(counts, float(temper), MARGIN)
             for counts, temper in zip(known, self._temper, strict=True)
         ]
 
@@ -195,19 +195,19 @@ class CellBank:
         of = hits.sum()
         if not self._size[i] or not of:
             return np.zeros(CELLS * len(_CELL_RISES))
-        null = self._of_hours(i, field, delta)[:, None]
+        null = self._of_hours(i, field, delta)
         rise = null + (1.0 - null) * _CELL_RISES
         ratio = hits * np.log(rise / null) + (of - hits) * np.log((1.0 - rise) / (1.0 - null))
         return np.asarray(ratio / self._temper[i], dtype=np.float64).ravel()
 
-    def _of_hours(self, i: int, field: str, delta: Delta) -> Floats:
+    def _of_hours(self, i: int, field: str, delta: Delta) -> float:
         if delta.expected is None or not delta.expected.mean.any():
             return self._null[i]
         expected = delta.cells(field)
         if expected is None or not expected.sum():
             return self._null[i]
         whole = expected * (self._size[i] / expected.sum())
-        return null_shares(whole, float(self._temper[i]), MARGIN, delta.expected.variance)
+        return largest_share(whole, float(self._temper[i]), MARGIN, delta.expected.variance)
 
 
 class TopicBank:

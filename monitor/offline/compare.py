@@ -7,21 +7,24 @@ show that it changed, and then the rewards say nothing of the model.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.baseline import build_baseline
+from monitor.baseline import Baseline, build_baseline
 from monitor.contract import Cause, Verdict
 from monitor.contract.config import BaselineConfig, Detection
 from monitor.evidence.findings import Findings
 from monitor.evidence.pairs import FEWEST_PAIRS, Pairs, symmetric_p, two_sources
+from monitor.evidence.repetition import COUNTERS, fills
 from monitor.evidence.rescoring import ScorerChange
 from monitor.evidence.twosample import TwoSample, compare_samples, family_level
 from monitor.offline.anomalous import with_anomalies
 from monitor.offline.labels import LEVEL, compare_labels, labelled, with_labels
+from monitor.sketch.bucket import Bucket
 from monitor.sketch.features import extract
 from monitor.sketch.fold import fold_rows
 from monitor.sketch.hidden import hide
@@ -90,15 +93,23 @@ def _of_exchanges(
     mixed, (pairs, level) = two_sources(baseline, window), _paired(baseline, window, alpha)
     changed = None if mixed else _scorer_change(pairs, level)
     if changed is None and not mixed:
-        found = findings_of(compare_samples(baseline, window), alpha - level)
+        found = _or_repeated(findings_of(compare_samples(baseline, window), alpha - level), reference, bucket)
         verdict = judge(reference, bucket, found, arm=arm, settings=settings, now=now)
         return with_anomalies(verdict, reference, window)
     found = findings_of(compare_samples(_unrewarded(baseline), _unrewarded(window)), alpha - level)
+    found = _or_repeated(found, reference, bucket)
     told = hide(bucket, embedding=False)
     verdict = judge(reference, told, found, arm=arm, settings=settings, now=now)
     if changed is None:
         return msgspec.structs.replace(verdict, caveats=(*verdict.caveats, _MIXED))
     return under_changed_scorer(verdict, changed, measure(reference, bucket))
+
+
+def _or_repeated(found: Findings, reference: Baseline, bucket: Bucket) -> Findings:
+    """Add to the findings whether one prompt, or one user, fills the window."""
+    signals = measure(reference, bucket)
+    repetition = fills({name: signals[name].p_value for name in COUNTERS if name in signals})
+    return replace(found, repetition=repetition, drifted=found.drifted or repetition)
 
 
 class Paired(NamedTuple):

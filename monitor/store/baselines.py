@@ -15,7 +15,10 @@ from monitor.store.lessons import Lesson, add_lesson, remove_lessons
 
 
 class Listed(NamedTuple):
-    """A baseline without its body. `origin` says in words what it was made from; `created` in epoch seconds."""
+    """A baseline without its body. `origin` says in words what it was made from; `created` in epoch seconds.
+
+    `seasonality`: hour_of_week, hour_of_day or none, and why in words; empty where an older version made it.
+    """
 
     id: str
     route: str
@@ -24,6 +27,8 @@ class Listed(NamedTuple):
     created: float
     size: int
     active: bool
+    seasonality: str
+    seasonality_why: str
 
 
 class Baselines:
@@ -35,7 +40,8 @@ class Baselines:
     def listed(self) -> list[Listed]:
         """Return all, the newest last."""
         rows = self._database.rows(
-            "SELECT id, route, scorer, origin, created, size, active FROM baselines ORDER BY created, id"
+            "SELECT id, route, scorer, origin, created, size, active, coalesce(seasonality, ''),"
+            " coalesce(seasonality_why, '') FROM baselines ORDER BY created, id"
         )
         return [Listed(*row)._replace(active=bool(row[6])) for row in rows]
 
@@ -81,10 +87,15 @@ class Baselines:
             self._activate(route, baseline_id)
 
     def _insert(self, baseline: Baseline, origin: str) -> None:
-        row = (baseline.id, baseline.route, baseline.scorer, origin, baseline.created, baseline.size)
+        season = baseline.seasonality
+        row = (
+            *(baseline.id, baseline.route, baseline.scorer, origin, baseline.created, baseline.size),
+            *(season.kind, season.why),
+        )
         self._database.execute(
-            "INSERT OR REPLACE INTO baselines (id, route, scorer, origin, created, size, active, state)"
-            " VALUES (?, ?, ?, ?, ?, ?, 0, ?)",
+            "INSERT OR REPLACE INTO baselines"
+            " (id, route, scorer, origin, created, size, seasonality, seasonality_why, active, state)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
             (*row, baseline.to_bytes()),
         )
 

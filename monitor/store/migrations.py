@@ -129,3 +129,10 @@ def reviews_by_people(db: sqlite_utils.Database) -> None:
         pk=("route", "arm", "hour"),
         not_null={"seen", "threshold"},
     )
+
+
+@MIGRATIONS()
+def seasonality_of_baselines(db: sqlite_utils.Database) -> None:
+    """Keep whether a baseline tells hours apart, and why."""
+    db.table("baselines").add_column("seasonality", str)
+    db.table("baselines").add_column("seasonality_why", str)

@@ -251,7 +251,7 @@ def _rate(name: str, of: str) -> Measure:
 
 
 def _repeated(name: str, unit: str) -> Measure:
-    """Share of the traffic in cells that hold far more than the baseline's; the effect is what they hold beyond it."""
+    """Share of the traffic in the busiest cells of a counter; the effect is what they hold beyond the baseline's busiest."""
     place = list(COUNTERS).index(name)
 
     def measured(baseline: Baseline, window: Bucket) -> Signal | None:

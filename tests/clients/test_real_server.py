@@ -116,7 +116,11 @@ def ask_responses(client: openai.OpenAI) -> Any:
 def ask_responses_stream(client: openai.OpenAI) -> Any:
     """Use it as a stream."""
     stream = client.responses.create(
-        model="random", input="Hallo", max_output_tokens=8, stream=True, extra_body={"seed": 7, "temperature": 0.0}
+        model="random",
+        input="Hallo",
+        max_output_tokens=8,
+        stream=True,
+        extra_body={"seed": 7, "temperature": 0.0},
     )
     return [event.model_dump(warnings=False) for event in stream]
 

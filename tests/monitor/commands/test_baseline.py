@@ -95,7 +95,11 @@ def test_from_a_file_for_every_route_then_shown_and_chosen(baseline: CommandLine
         assert sum(shares) == pytest.approx(1.0)
         assert shares == sorted(shares, reverse=True)
         assert clusters[0]["terms"]
-    assert "prompt clusters" in baseline("show", old_id, "--route", "a")
+    assert (shown["seasonality"], shown["time_zone"]) == ("none", "UTC")
+    assert "less than a day" in shown["seasonality_why"]
+    told = baseline("show", old_id, "--route", "a")
+    assert "prompt clusters" in told
+    assert "hours are not told apart: it covers" in told
 
 
 def test_from_a_period_of_what_the_bus_holds(baseline: CommandLine):

@@ -44,7 +44,16 @@ def test_a_confusion_cell_is_gold_and_label():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(True, "true"), (3, "3"), (3.0, "3"), (0.12345, "0.123"), ("4.0", "4"), (2026, "2026"), ("  a  b ", "a b"), ("", None)],
+    [
+        (True, "true"),
+        (3, "3"),
+        (3.0, "3"),
+        (0.12345, "0.123"),
+        ("4.0", "4"),
+        (2026, "2026"),
+        ("  a  b ", "a b"),
+        ("", None),
+    ],
 )
 def test_labels_are_text(value: Any, text: str | None):
     """Yes and no, numbers and words meet as text."""

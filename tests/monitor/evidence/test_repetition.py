@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from monitor.evidence.repetition import null_shares, repeated
+from monitor.evidence.repetition import largest_share, repeated
 from monitor.sketch.cells import CELLS
 
 
@@ -54,10 +54,21 @@ def test_nothing_to_compare():
     assert repeated(some, nothing, 1.0) is None
 
 
+def test_another_busiest_one_is_no_news():
+    """Users come and go: a new one may be as busy as the busiest was."""
+    rng = np.random.default_rng(5)
+    before, after = counter(rng, 5000), counter(rng, 600)
+    before[7] += 1000
+    after[90] += 120
+    found = repeated(before, after, 1.0)
+    assert found is not None
+    assert found.p_value > 0.5
+    assert found.window == pytest.approx(found.baseline, abs=0.03)
+
+
 def test_the_null_leaves_room():
     """Room for the margin, for the baseline's own error, and for an uncertain hour."""
     counts = np.full(CELLS, 40.0)
-    plain, wide = null_shares(counts, 1.0, 0.05), null_shares(counts, 1.0, 0.05, uncertainty=0.01)
-    assert np.all(plain > 1 / CELLS + 0.05)
-    assert np.all(wide > plain)
-    assert np.all(null_shares(np.eye(CELLS)[0] * 100, 1.0, 0.05) <= 0.95)
+    plain, wide = largest_share(counts, 1.0, 0.05), largest_share(counts, 1.0, 0.05, uncertainty=0.01)
+    assert 1 / CELLS + 0.05 < plain < wide
+    assert largest_share(np.eye(CELLS)[0] * 10_000, 1.0, 0.05) == 0.95

@@ -105,8 +105,8 @@ def test_the_alarm_comes_at_the_very_same_minute(reference: Baseline):
         bucket = drawn(reference, rng, 10, {REWARD: -0.5} if minute >= 30 else None)
         evidence = detector.advance(evidence, bucket, minutes=1.0, now=60.0 * minute)
         alarms.append(evidence.alarmed)
-    assert alarms.index(True) == 42  # 120 to 130 exchanges after the change
-    assert all(alarms[42:])
+    assert alarms.index(True) == 41  # 110 to 120 exchanges after the change
+    assert all(alarms[41:])
     assert abs((evidence.since or 0.0) / 60.0 - 30) <= 3
 
 

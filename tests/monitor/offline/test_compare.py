@@ -58,6 +58,78 @@ def test_no_change():
     assert found.time == 9.0
 
 
+def many(seed: int, n: int) -> Scored:
+    """Draw traffic of users who ask up to six times, each prompt a text of its own."""
+    stream = World(rate=0.0).make(n, seed)
+    exchanges = [
+        msgspec.structs.replace(e, user=f"{seed}-{i // 6}", prompt=f"{e.prompt} {seed} {i}")
+        for i, e in enumerate(stream.exchanges)
+    ]
+    return stream._replace(exchanges=exchanges)
+
+
+def flooded(stream: Scored, share: float, *, by_user: bool) -> Scored:
+    """Replace a share of a stream by one user on a topic of their own, or by one prompt again and again."""
+    n = len(stream.exchanges)
+    own = World(shares=(0, 0, 0, 0, 1.0)).make(n, seed=70)
+    theirs = np.random.default_rng(5).random(n) < share
+    one = stream.prompt[0]
+    prompt = np.where(theirs[:, None], own.prompt if by_user else one, stream.prompt)
+    response = np.where(theirs[:, None], own.response, stream.response) if by_user else stream.response
+    exchanges = [
+        e
+        if not flood
+        else msgspec.structs.replace(e, user="busy")
+        if by_user
+        else msgspec.structs.replace(e, prompt=stream.exchanges[0].prompt)
+        for e, flood in zip(stream.exchanges, theirs.tolist(), strict=True)
+    ]
+    return stream._replace(exchanges=exchanges, prompt=prompt, response=response)
+
+
+def between(baseline: Scored, window: Scored) -> Verdict:
+    """Compare two streams."""
+    return compare(
+        baseline,
+        window,
+        scorer="synthetic",
+        alpha=0.01,
+        learning=BaselineConfig(clusters=8),
+        detection=Detection(),
+        now=9.0,
+    )
+
+
+@pytest.mark.parametrize("by_user", [True, False], ids=["user", "prompt"])
+def test_what_fills_the_window_is_a_matter_of_data_quality(*, by_user: bool):
+    """Four in ten exchanges of one user, or of one prompt, are neither the population's drift nor the model's."""
+    window = flooded(many(2, 240), 0.4, by_user=by_user)
+    found = between(many(1, 300), window)
+    name = "flood" if by_user else "duplicates"
+    assert (found.drifted, found.cause) == (True, Cause.DATA_QUALITY)
+    assert found.signals[name].tier is Tier.MINOR
+    assert found.signals[name].value == pytest.approx(0.4, abs=0.06)
+    assert found.direction is Direction.NEUTRAL
+    if by_user:
+        assert "user busy" in found.signals[name].note
+
+
+def test_a_change_that_a_flood_does_not_explain():
+    """A tenth of one user's exchanges is no excuse for answers that all became different."""
+    window = flooded(many(2, 240), 0.3, by_user=True)
+    turned = World(rate=0.0, turn=0.5, quality=-0.2).make(240, 2)
+    found = between(many(1, 300), window._replace(response=turned.response, reward=turned.reward))
+    assert found.cause is not Cause.DATA_QUALITY
+    assert found.drifted
+
+
+def test_users_without_a_flood_change_nothing():
+    """Other users on either side, as busy as the others, are nothing to report."""
+    found = between(many(1, 300), many(2, 240))
+    assert (found.tier, found.drifted, found.cause) == (Tier.OK, False, Cause.NONE)
+    assert found.signals["flood"].value < 0.1
+
+
 def test_tiny_windows_are_blind():
     """Nineteen exchanges cannot be judged; twenty can."""
     assert compared(World(), n=19).tier is Tier.BLIND

@@ -27,6 +27,9 @@ def test_the_last_one_added_is_active(store, baseline):
     ]
     store.baselines.use("default", baseline.id)
     assert store.baselines.active() == {"default": baseline.id}
+    assert {(row.seasonality, row.seasonality_why) for row in store.baselines.listed()} == {
+        ("none", baseline.seasonality.why)
+    }
     assert store.baselines.get("default", baseline.id).to_bytes() == baseline.to_bytes()
 
 

@@ -238,3 +238,20 @@ def test_the_window_begins_where_the_change_did():
     assert window_starts(changed, settings, until=1000) == [981, 980, 940]
     long_ago = Findings(drifted=True, since=60.0 * 10)
     assert window_starts(long_ago, settings, until=1000) == [940, 940, 940]
+
+
+def test_a_flood_is_neither_traffic_nor_model(reference: Baseline):
+    """One prompt that fills the window explains what moved with it, and no more than that."""
+    repeated = Findings(drifted=True, traffic=True, behaviour=True, repetition=True, signal_level=0.001)
+    bucket = window(reference, World())
+    cells = bucket.layout.fields["prompt_cells"]
+    bucket.vector[cells.start : cells.stop] = bucket.vector[cells.start : cells.stop] * 7 // 10
+    bucket.vector[cells.start + 5] += 180
+    v = verdict(reference, bucket, repeated)
+    assert v.signals["duplicates"].tier is Tier.MINOR
+    assert (v.tier, v.cause) == (Tier.MINOR, Cause.DATA_QUALITY)
+    assert "the same prompts again and again" in v.headline
+    assert verdict(reference, bucket, BOTH).cause is not Cause.DATA_QUALITY
+    moved = window(reference, World(turn=0.6, length=3.0))
+    moved.vector[cells.start + 5] += 180
+    assert verdict(reference, moved, repeated).cause is Cause.MODEL
