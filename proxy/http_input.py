@@ -1,48 +1,32 @@
-"""What arrives on a client's connection: requests cut out of bytes, and what is refused before it is an exchange.
+"""What arrives on a client's connection: requests cut out of bytes, judged before they are exchanges.
 
 Law: a head is judged whole (`proxy.request_head`), and so is what never becomes one: nothing that is neither a head's
 end nor a part of a body grows beyond `head_bytes`. Trailers are nobody's. An upgrade that will not be is passed over
-and its request's body read (RFC 9110 section 7.8). A refusal comes behind the answers that are owed already, says its
-code in OpenAI's shape, and ends the connection without cutting its own words off.
+and its request's body read (RFC 9110 section 7.8). What is refused ends the connection (`proxy.http_ending`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import math
-from typing import Any
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from proxy.faults import fault_answer
-from proxy.http_config import EdgeConfig
-from proxy.http_cycle import Cycle
+from proxy.http_ending import EndingProtocol
 from proxy.request_head import Head, framing, objection
 
-# How long a client may go on sending after its last answer: closing earlier would reset what it has not read yet.
-LINGER_S = 2.0
 
-
-class InputProtocol(HttpToolsProtocol):
+class InputProtocol(EndingProtocol):
     """uvicorn's protocol, its input side."""
 
-    config: EdgeConfig
-    cycle: Cycle
-    # The cycle whose response is being made.
-    _running: Cycle | None = None
-    _head_done, _in_body = True, False
+    _head_done = True
     # Bytes that came since the last part of a body or the last request's beginning; True where they begin with one.
     _unread = 0
     _from_start = False
     # Bytes of the packets in which the head lies, and of the latest one.
     _at_most = _packet = 0
-    # Why the parser was stopped, and what is owed behind the running answers.
-    _objection = _owed = ""
-    # Nothing is parsed any more; only the client's end is awaited.
-    _refused = _lingering = False
-    _waiting_for_end: asyncio.TimerHandle | None = None
+    # Why the parser was stopped.
+    _objection = ""
     # The framing of a body that the parser took for another protocol; True while another parser is told of it.
     _passed_over = b""
     _replaying = False
@@ -150,10 +134,6 @@ class InputProtocol(HttpToolsProtocol):
             self._in_body = False
             super().on_message_complete()
 
-    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        self._running = cycle
-        super()._start_asgi_task(cycle, app)
-
     def _after_response(self) -> bool:
         """Do what waited for a response; False when the connection is not to serve any more."""
         if self.transport.is_closing() or self._lingering:
@@ -167,55 +147,3 @@ class InputProtocol(HttpToolsProtocol):
             behind, self._behind = bytes(self._behind), None
             self.loop.call_soon(self.data_received, behind)
         return True
-
-    def _refuse(self, code: str) -> None:
-        """Refuse what has arrived, behind what is owed already."""
-        if self._refused:
-            return
-        self._refused = True
-        self.config.on_refused(code)
-        broken = self.cycle if self._in_body else None
-        self.pipeline = type(self.pipeline)(pair for pair in self.pipeline if pair[0] is not broken)
-        running = self._running
-        busy = running is not None and not running.response_complete
-        if busy and running is not broken:
-            self._owed = code
-            self.flow.pause_reading()
-            return
-        if broken is None:
-            self._answer(code)
-        elif broken.response_started:
-            self.transport.close()
-        else:
-            broken.disconnected = True
-            broken.message_event.set()
-            self._leave()
-            self._answer(code)
-
-    def _answer(self, code: str) -> None:
-        answer = fault_answer(code)
-        rows = [STATUS_LINE[answer.status][:-2], *(name + b": " + value for name, value in answer.headers)]
-        self.transport.write(b"\r\n".join([*rows, b"", answer.body]))
-        self.hang_up()
-
-    def _leave(self) -> None:
-        """Tell whoever serves the running request that its client is gone."""
-        raise NotImplementedError
-
-    def hang_up(self) -> None:
-        """End the connection once the client has read its last answer, or soon."""
-        if self._lingering or self.transport.is_closing():
-            return
-        if not self.transport.can_write_eof():
-            self.transport.close()
-            return
-        self._lingering = True
-        self.flow.resume_reading()
-        self.transport.write_eof()
-        self._waiting_for_end = self.loop.call_later(LINGER_S, self.transport.close)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting."""
-        super().connection_lost(exc)
-        if self._waiting_for_end is not None:
-            self._waiting_for_end.cancel()

@@ -57,11 +57,12 @@ class StrictPool(httpx.AsyncBaseTransport):
             content=_until_answered(stream, kept) if isinstance(stream, Upload) else stream,
             extensions={**request.extensions, "trace": kept.trace},
         )
+        answer = None
         try:
             answer = await kept.connection.handle_async_request(asked)
-        except BaseException:
-            await self._discard(kept)
-            raise
+        finally:
+            if answer is None:
+                await self._discard(kept)
         body = _Body(self, kept, answer)
         return httpx.Response(
             answer.status, headers=answer.headers, stream=body, extensions=dict(answer.extensions)

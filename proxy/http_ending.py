@@ -1,0 +1,90 @@
+"""How a client's connection ends: refusals of what is no exchange, and an end that cuts no last words off.
+
+Law: a refusal comes behind the answers that are owed already, says its code in OpenAI's shape, and is the last answer. A
+request is answered once: one that turns out broken behind its answer only ends the connection. A client that may still
+be sending is listened to for a moment, because closing with unread bytes resets what it has not read yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from proxy.faults import fault_answer
+from proxy.http_config import EdgeConfig
+from proxy.http_cycle import Cycle
+
+# How long a client may go on sending after its last answer.
+LINGER_S = 2.0
+
+
+class EndingProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, what of it ends connections."""
+
+    config: EdgeConfig
+    cycle: Cycle
+    # The cycle whose response is being made, and whether the latest one's body is still to come.
+    _running: Cycle | None = None
+    _in_body = False
+    # The refusal that is owed behind the running answers.
+    _owed = ""
+    # Nothing is parsed any more; only the client's end is awaited.
+    _refused = _lingering = False
+    _waiting_for_end: asyncio.TimerHandle | None = None
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _refuse(self, code: str) -> None:
+        """Refuse what has arrived, behind what is owed already."""
+        if self._refused:
+            return
+        self._refused = True
+        self.config.on_refused(code)
+        broken = self.cycle if self._in_body else None
+        self.pipeline = type(self.pipeline)(pair for pair in self.pipeline if pair[0] is not broken)
+        running = self._running
+        busy = running is not None and not running.response_complete
+        if busy and running is not broken:
+            self._owed = code
+            return
+        if broken is None:
+            self._answer(code)
+        elif broken.response_started:
+            self.transport.close()
+        else:
+            broken.disconnected = True
+            broken.message_event.set()
+            self._leave()
+            self._answer(code)
+
+    def _answer(self, code: str) -> None:
+        answer = fault_answer(code)
+        rows = [STATUS_LINE[answer.status][:-2], *(name + b": " + value for name, value in answer.headers)]
+        self.transport.write(b"\r\n".join([*rows, b"", answer.body]))
+        self.hang_up()
+
+    def _leave(self) -> None:
+        """Tell whoever serves the running request that its client is gone."""
+        raise NotImplementedError
+
+    def hang_up(self) -> None:
+        """End the connection once the client has read its last answer, or soon."""
+        if self._lingering or self.transport.is_closing():
+            return
+        if not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self._lingering = True
+        self.flow.resume_reading()
+        self.transport.write_eof()
+        self._waiting_for_end = self.loop.call_later(LINGER_S, self.transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        super().connection_lost(exc)
+        if self._waiting_for_end is not None:
+            self._waiting_for_end.cancel()
