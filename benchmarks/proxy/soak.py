@@ -344,11 +344,8 @@ def _plot(samples: Sequence[dict[str, float]], *, sink_down: bool) -> str:
     def line(label: str, name: str) -> Line:
         return Line(label, [found[name] for found in samples])
 
-    memory = [line("worker", "worker_mb"), line("parent", "parent_mb")]
-    if not sink_down:
-        memory.append(line("monitor", "monitor_mb"))
     panels = [
-        Panel("resident memory, MB", memory),
+        Panel("resident memory, MB", [line("worker", "worker_mb"), line("parent", "parent_mb")]),
         Panel(
             "open files, sockets and threads of the worker",
             [line("files", "files"), line("sockets", "sockets"), line("threads", "threads")],
@@ -359,6 +356,8 @@ def _plot(samples: Sequence[dict[str, float]], *, sink_down: bool) -> str:
             [line("received", "received"), line("mirrored", "mirrored"), line("dropped", "dropped")],
         ),
     ]
+    if not sink_down:
+        panels.insert(1, Panel("resident memory of the monitor, MB", [line("monitor", "monitor_mb")]))
     return draw([found["s"] / 60.0 for found in samples], "minutes", panels)
 
 

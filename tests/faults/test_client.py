@@ -66,7 +66,7 @@ class Phase(NamedTuple):
     ids=["before_headers", "before_the_first_token", "mid_stream"],
 )
 def test_leaving(site: Site, counted: Counted, phase: Phase, how: Callable[[Wire], None]) -> None:
-    """The upstream's work ends within a second; the exchange is mirrored as incomplete, counted by its phase."""
+    """The upstream's work ends at once; the exchange is mirrored as incomplete, counted by its phase."""
     waiting = Waiting(phase.sent)
     site.upstream.start(waiting)
     wire = site.connect()
@@ -75,7 +75,7 @@ def test_leaving(site: Site, counted: Counted, phase: Phase, how: Callable[[Wire
     if phase.awaited:
         wire.until(phase.awaited)
     how(wire)
-    assert waiting.ended.wait(1.0), "the upstream goes on for nobody"
+    assert waiting.ended.wait(3.0), "the upstream goes on for nobody"
     (exchange,) = counted.exchanges()
     assert (exchange.complete, exchange.error) == (False, "client_left")
     assert (exchange.response or "") == ("hi" if EVENT in phase.sent else "")

@@ -168,7 +168,7 @@ def test_one_byte_a_second(site: Site, counted: Counted) -> None:
         site.upstream.script = _answering(site.upstream)
         assert site.post(site.chat()).status == 200
     assert b"".join(bodies) == EVENT + DONE
-    assert all(0.5 < later - earlier < 1.9 for earlier, later in pairwise(at))
+    assert all(0.3 < later - earlier < READ_S for earlier, later in pairwise(at))
     assert [each.complete for each in counted.exchanges()] == [True] * (1 + len(at))
 
 

@@ -41,10 +41,11 @@ class RunningProxy:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(environment or {})},
             )
-        ready = self.wait_for(lambda: self.logged("proxy listens"))[0]
+        # Patience for a busy machine; a proxy that ends at once is seen at once.
+        ready = self.wait_for(lambda: self.logged("proxy listens"), 60.0)[0]
         self.base = f"http://{ready['listen']}"
         self.admin = f"http://{ready['admin']}"
-        self.wait_for(lambda: self.get(self.admin + "/-/readyz") is not None)
+        self.wait_for(lambda: self.get(self.admin + "/-/readyz") is not None, 60.0)
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         """Return the log's lines of one event."""
