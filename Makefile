@@ -9,8 +9,10 @@ export UV_LINK_MODE ?= hardlink
 export UV_SYSTEM_CERTS ?= 1
 UV := $(BIN)/uv
 NODE := tests/clients/node
+# Public data with known changes, for `make bench-detection`; what is absent is said to be.
+DATA ?= ../shared/data
 
-.PHONY: install demo test test-clients bench bench-proxy check lint types format lock audit clean
+.PHONY: install demo test test-clients bench bench-proxy bench-detection check lint types format lock audit clean
 
 install: .venv/.runtime .venv/.triton
 
@@ -32,6 +34,11 @@ bench: install
 # Speed of the proxy beside nginx, Envoy, vLLM's router, Portkey and LiteLLM, where those are on the PATH; about 10 minutes.
 bench-proxy: install
 	$(BIN)/python benchmarks/proxy/speed.py
+
+# What the detection raises on nothing, how soon it sees a change and what it says of it, as a page of docs; hours on one
+# core. Peers are measured where PEERS names Python interpreters that have them (benchmarks/detection/peers.txt).
+bench-detection: install
+	$(BIN)/python -m benchmarks.detection $(DATA) --peers $(PEERS) --plots docs/img --out docs/detection-measured.md
 
 check: lint types
 

@@ -3,15 +3,17 @@
     make bench-detection DATA=../shared/data                      everything; hours
     .venv/bin/python -m benchmarks.detection DATA --quick         the same, fewer and shorter; minutes
     .venv/bin/python -m benchmarks.detection DATA --only nulls drifts [--pool tulu] [--world topics]
+    .venv/bin/python -m benchmarks.detection DATA --scenario NAME --write FOLDER     files for the commands
 
-Prints Markdown tables; `--plots FOLDER` draws them as well. DATA is a folder with `scenarios.jsonl` and `scen.py`;
-without it nothing is measured, and that is said. Scores are kept in `--cache`, outside the repository. Everything is
-seeded. Peers are measured where `--peers` names the Python interpreters of environments that hold them (`peers.txt`).
+Prints a Markdown page of everything measured so far; `--out FILE` writes it and `--plots FOLDER` draws. DATA is a folder
+with `scenarios.jsonl` and `scen.py`; without it nothing is measured, and that is said. Scores, and what each section
+found last, are kept in `--cache`, outside the repository, so sections may be run one by one. Everything is seeded. Peers are measured where `--peers` names the Python interpreters of environments that hold them (`peers.txt`).
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +23,7 @@ from typing import NamedTuple
 
 from benchmarks.detection import coverage, drifts, nulls, peer_tables, peers, plots, windows
 from benchmarks.detection.pools import Data
-from benchmarks.detection.worlds import worlds
+from benchmarks.detection.report import Kept
 from monitor.commands.terminal import progress
 from monitor.threads import use_one_thread
 
@@ -52,15 +54,15 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few minutes in all; figures of no weight")
     parser.add_argument("--only", nargs="*", choices=list(SECTIONS), default=list(SECTIONS))
     parser.add_argument("--pool", default="", help="nulls of the pools whose name holds this")
-    parser.add_argument("--world", default="", help="drifts of the worlds whose name holds this")
+    parser.add_argument("--world", default="", help="drifts and peers of the worlds whose name holds this")
     parser.add_argument("--scenario", default="", help="pairs of the scenarios whose name holds this")
+    parser.add_argument("--write", type=Path, help="write both sides of the scenarios here, and stop")
     parser.add_argument("--plots", type=Path, help="draw into this folder")
+    parser.add_argument("--out", type=Path, help="write the page here as well")
     parser.add_argument("--peers", type=Path, nargs="*", default=[], help="Python interpreters of peers")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "driftgate-detection")
-    for field, kind in Sizes.__annotations__.items():
-        parser.add_argument(
-            f"--{field}", type=float if kind == "float" else int, help=f"full: {getattr(FULL, field):g}"
-        )
+    for field, whole in FULL._asdict().items():
+        parser.add_argument(f"--{field}", type=type(whole), help=f"full: {whole:g}")
     arguments = parser.parse_args()
     use_one_thread()  # as the commands do
     data = Data(arguments.data, arguments.cache)
@@ -70,34 +72,49 @@ def main() -> None:
     sizes = (QUICK if arguments.quick else FULL)._replace(**chosen)
     for name in arguments.only:
         SECTIONS[name](data, arguments, sizes)
+    page = Kept(arguments.cache).page(arguments.plots)
+    print(page)
+    if arguments.out:
+        arguments.out.write_text(page, encoding="utf-8")
 
 
 def _nulls(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
     chosen = [null for null in nulls.NULLS if arguments.pool in null.pool]
-    pools = nulls.pools(data)
+    pools, counted = nulls.pools(data), []
     with _ticking("nulls", len(chosen) * sizes.seeds) as tick:
-        counted = [
-            nulls.count(null, pools[null.pool], data.identity, days=sizes.days, seeds=sizes.seeds, tick=tick)
-            for null in chosen
-        ]
-    _print("False alarms", nulls.write(counted))
-    learnt = [c.alarms for c in counted if not c.null.name.endswith(nulls.UNLEARNT)]
-    alarms = sum(rate.events for rate in learnt), sum(rate.days for rate in learnt)
-    peer_tables.keep(arguments.cache / _KEPT, alarms=alarms)
+        for null in chosen:
+            pool = pools[null.pool]
+            counted.append(
+                nulls.count(null, pool, data.identity, days=sizes.days, seeds=sizes.seeds, tick=tick)
+            )
+            _say(f"{null.name}, {null.pool}: {counted[-1].alarms}")
+    alarms = [
+        [c.null.title, c.alarms.events, c.alarms.days] for c in counted if nulls.UNLEARNT not in c.null.name
+    ]
+    said = f"{sizes.seeds} baselines, {sizes.days:g} days after each."
+    Kept(arguments.cache).keep("nulls", said, [("", nulls.write(counted))], alarms=alarms)
     if arguments.plots:
         plots.save(arguments.plots / "detection-nulls.svg", plots.nulls(counted))
 
 
 def _drifts(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
-    with _ticking("drifts", sizes.baselines * len(worlds()) if not arguments.world else None) as tick:
-        cells = list(
-            drifts.measure(data, baselines=sizes.baselines, runs=sizes.runs, only=arguments.world, tick=tick)
-        )
-    _print("Delays", drifts.write_delays(cells))
+    cells = []
+    with _ticking("drifts", None) as tick:
+        for cell in drifts.measure(
+            data, baselines=sizes.baselines, runs=sizes.runs, only=arguments.world, tick=tick
+        ):
+            cells.append(cell)
+            _say(f"{cell.change.title}: {cell.delays.write(0.5)}, {cell.delays.write(0.9)}")
+    parts = [
+        ("Delays", drifts.write_delays(cells)),
+        ("What verdicts said", drifts.write_words(cells)),
+        ("All runs together", drifts.write_sums(cells)),
+    ]
     found = {c.change.title: [d if d < drifts.HORIZON else None for d in c.delays.found] for c in cells}
-    peer_tables.keep(arguments.cache / _KEPT, delays=found)
-    _print("Words", drifts.write_words(cells))
-    _print("All words together", drifts.write_sums(cells))
+    said = f"{sizes.baselines} baselines, {sizes.runs} runs on each; a run without an alarm counts as {drifts.HORIZON:,.0f}."
+    Kept(arguments.cache).keep(
+        "drifts", said, parts, delays=found, horizon=drifts.HORIZON, sums=drifts.sums(cells)
+    )
     if arguments.plots:
         plots.save(arguments.plots / "detection-delays.svg", plots.delays(cells))
         plots.save(arguments.plots / "detection-power.svg", plots.power(cells))
@@ -110,42 +127,44 @@ def _windows(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
         for pair in windows.pairs(data, arguments.scenario):
             rows.append(windows.whole_row(pair, data.identity))
             found += windows.look(pair, data.identity, sizes.repeats, tick)
-    _print("Pairs, whole", windows.write_whole(rows))
-    _print("Windows", windows.write_looks(found))
-    _print("Windows found, by scenario", windows.write_misses(found))
+            _say(" | ".join(rows[-1]))
+    parts = [
+        ("Pairs, whole", windows.write_whole(rows)),
+        ("Windows", windows.write_looks(found)),
+        ("Windows found, by scenario", windows.write_misses(found)),
+    ]
+    said = f"{sizes.repeats} random windows of each kind for each scenario."
+    Kept(arguments.cache).keep("windows", said, parts, windows=windows.counts(found))
 
 
-def _coverage(data: Data, _: argparse.Namespace, sizes: Sizes) -> None:
+def _coverage(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
     baselines = max(1, sizes.baselines // 3)
     with _ticking("intervals", 2 * baselines) as tick:
         held = list(coverage.measure_coverage(data, baselines=baselines, windows=sizes.intervals, tick=tick))
-    _print("Coverage", coverage.write(held))
+    said = f"{baselines} baselines, {sizes.intervals} windows of {coverage.WINDOW} in each case."
+    parts = [("", coverage.write(held))]
+    Kept(arguments.cache).keep("coverage", said, parts, coverage=coverage.counts(held))
 
 
 def _peers(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
-    if not arguments.peers:
-        print("No --peers were named: none was measured.\n")
     chosen = peers.Sizes(sizes.peer_windows, sizes.days, sizes.baselines)
     with _ticking("peers' windows", len(peers.CASES)) as tick:
-        arrays = peers.prepare(data, chosen, tick)
+        arrays = peers.prepare(data, chosen, arguments.world, tick)
     answers = peers.ask(arrays, arguments.peers, arguments.cache)
-    rows = [
-        *(row for name, found in answers["windows"].items() for row in peer_tables.window_rows(name, found)),
-        *(
-            row
-            for name, found in answers["streams"].items()
-            for row in peer_tables.stream_rows(name, found, chosen)
-        ),
-        *peer_tables.field_rows(arrays),
+    kept = Kept(arguments.cache)
+    rows = peer_tables.all_rows(arrays, answers, chosen, kept.found)
+    ratios = peer_tables.ratios(rows)
+    said = (
+        f"Windows of {peers.WINDOW}; {chosen.windows} unchanged ones a world to tune on and as many to test on, streams of "
+        f"{chosen.days:g} days each. Not installed here: {', '.join(peers.absent(answers)) or 'none'}."
+    )
+    parts = [
+        ("Median delay, exchanges", peer_tables.write(rows)),
+        ("Against the best peer that keeps to our rate", peer_tables.write_ratios(ratios)),
     ]
-    mine = peer_tables.ours(arguments.cache / _KEPT)
-    rows = [mine, *rows] if mine else rows
-    _print("Peers", peer_tables.write(rows))
-    _print("Against the best peer", peer_tables.write_ratios(rows))
+    kept.keep("peers", said, parts, ratios={r.title: r.value for r in ratios})
 
 
-# Our own figures, kept for the table of peers.
-_KEPT = "ours.json"
 SECTIONS: dict[str, Section] = {
     "nulls": _nulls,
     "drifts": _drifts,
@@ -163,8 +182,10 @@ def _ticking(what: str, total: float | None) -> Iterator[Callable[[], None]]:
         yield lambda: show(next(done))
 
 
-def _print(title: str, text: str) -> None:
-    print(f"### {title}\n\n{text}", flush=True)
+def _say(line: str) -> None:
+    """Tell whoever waits what was found last."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 if __name__ == "__main__":

@@ -121,6 +121,17 @@ def _intervals(baseline: Baseline, window: Bucket) -> dict[str, tuple[float, Int
     return {name: (float(value), at) for name, (value, at) in found.items() if value is not None and at}
 
 
+def counts(held: list[Held]) -> dict[str, list[int]]:
+    """Return for each effect how many intervals held the truth, and of how many."""
+    return {
+        effect: [
+            sum(h.held for h in held if h.effect == effect),
+            sum(h.effect == effect for h in held),
+        ]
+        for effect in dict.fromkeys(h.effect for h in held)
+    }
+
+
 def write(held: list[Held]) -> str:
     """Return coverage by effect: over all cases, without any change, and where it is lowest."""
     rows = []

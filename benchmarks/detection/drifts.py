@@ -209,12 +209,16 @@ def _most(words: list[str]) -> str:
     return ", ".join(f"{word} {n / len(words):.0%}" for word, n in counts)
 
 
+def sums(cells: list[Cell]) -> dict[str, list[list[int]]]:
+    """Return what verdicts got right, (hits, of) at the alarm and an hour later; unchanged streams count as `none`."""
+    return {
+        name: [_counted(cells, rule, later=later) for later in (False, True)] for name, rule in _RULES.items()
+    }
+
+
 def write_sums(cells: list[Cell]) -> str:
-    """Return what verdicts got right over all runs that raised an alarm; unchanged streams count as `none`."""
-    rows = [
-        (name, *(Share(*_counted(cells, rule, later=later)) for later in (False, True)))
-        for name, rule in _RULES.items()
-    ]
+    """Return the same as a table."""
+    rows = [(name, *(Share(*counts) for counts in both)) for name, both in sums(cells).items()]
     return table(("over all runs", "at the alarm", "an hour later"), rows)
 
 
@@ -255,7 +259,7 @@ _RULES: dict[str, Rule] = {
 }
 
 
-def _counted(cells: list[Cell], rule: Rule, *, later: bool) -> tuple[int, int]:
+def _counted(cells: list[Cell], rule: Rule, *, later: bool) -> list[int]:
     answers = [rule(cell.change, run.later if later else run.at_once) for cell in cells for run in cell.runs]
     known = [answer for answer in answers if answer is not None]
-    return sum(known), len(known)
+    return [sum(known), len(known)]

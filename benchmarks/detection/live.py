@@ -1,8 +1,8 @@
 """The live evidence on a stream: baseline, minute buckets, steps, alarms and the verdict at an alarm.
 
 Law: the code that decides is the monitor's own (`build_baseline`, `fold_rows`, `Detector`, `judge`); here is only
-bookkeeping. Each row of a pool is folded once and alone; because buckets are exactly additive, the bucket of a minute
-is the sum of its rows' vectors, to the bit what folding them together gives.
+bookkeeping. A pool is encoded once and each of its rows folded once and alone; because buckets are exactly additive, the
+bucket of a minute is the sum of its rows' vectors, to the bit what folding them together gives.
 """
 
 from __future__ import annotations
@@ -42,7 +42,12 @@ class Alarm(NamedTuple):
     exchange: int
     minute: int
     evidence: Evidence
-    findings: Findings
+    detector: Detector
+
+    @property
+    def findings(self) -> Findings:
+        """What the evidence says."""
+        return self.detector.findings(self.evidence)
 
 
 class Sight:
@@ -126,7 +131,7 @@ def alarms(
         last = minute
         evidence = detector.advance(evidence, bucket, minutes=elapsed, now=minute * MINUTE)
         if evidence.alarmed:
-            yield Alarm(done, minute, evidence, detector.findings(evidence))
+            yield Alarm(done, minute, evidence, detector)
             if again:
                 evidence = detector.start()
 
@@ -144,8 +149,8 @@ def verdict_at(
     """
     settings, until, findings = Detection(), alarm.minute + 1, alarm.findings
     if changed is not None:
-        detector = Detector(sight.baseline, 1.0)
-        findings = detector.findings(detector.without(alarm.evidence, hidden_names(changed)))
+        left = alarm.detector.without(alarm.evidence, hidden_names(changed))
+        findings = alarm.detector.findings(left)
     times = stream.times[: alarm.exchange]
     window = sight.bucket(stream.rows[:0])
     for since in window_starts(findings, settings, until):

@@ -42,6 +42,11 @@ class Null(NamedTuple):
     fresh: bool = False
     loss: bool = False
 
+    @property
+    def title(self) -> str:
+        """Its name with its pool and rate."""
+        return f"{self.name} ({self.pool}, {self.rate:g} a minute)"
+
 
 class Counted(NamedTuple):
     """What a null raised over all its seeds; `families` counts alarms by the family that held most evidence."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,25 +148,28 @@ def _drop(arrays: Arrays, world: str, kind: str) -> NDArray[np.float64]:
     return np.asarray((before.mean() - after) / abs(before.mean()))
 
 
-def ours(kept: Path) -> Row | None:
+def ours(found: dict[str, Any]) -> Row | None:
     """Return our own row out of the drifts and nulls that were run last; None where there were none."""
-    if not kept.exists():
-        return None
-    found = json.loads(kept.read_text())
     titles = {title for named in CASES.values() for title in named}
     delays = {
         title: Delays.of((HORIZON if d is None else d for d in runs), HORIZON)
         for title, runs in found.get("delays", {}).items()
         if title in titles
     }
-    return Row(OURS, Rate(*found.get("alarms", (0, 1e-9))), delays) if delays else None
+    alarms = found.get("alarms") or [["", 0, 1e-9]]
+    whole = Rate(sum(events for _, events, _ in alarms), sum(days for _, _, days in alarms))
+    return Row(OURS, whole, delays) if delays else None
 
 
-def keep(path: Path, **found: Any) -> None:
-    """Keep what was found for `ours`."""
-    before = json.loads(path.read_text()) if path.exists() else {}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(before | found))
+def all_rows(arrays: Arrays, answers: dict[str, Any], sizes: Sizes, found: dict[str, Any]) -> list[Row]:
+    """Return every row, ours first where it was measured."""
+    mine = ours(found)
+    rows = [mine] if mine else []
+    for name, given in answers["windows"].items():
+        rows += window_rows(name, given)
+    for name, given in answers["streams"].items():
+        rows += stream_rows(name, given, sizes)
+    return [*rows, *field_rows(arrays)]
 
 
 def write(rows: list[Row]) -> str:
@@ -192,25 +193,41 @@ def write(rows: list[Row]) -> str:
     )
 
 
-def write_ratios(rows: list[Row]) -> str:
-    """Return, for each change, our median delay against that of the best peer that keeps to about our rate."""
+class Ratio(NamedTuple):
+    """Our median delay of a change against the best peer's."""
+
+    title: str
+    mine: float
+    best: float
+    peer: str
+
+    @property
+    def value(self) -> float:
+        """Ours divided by the peer's."""
+        return self.mine / max(self.best, 1.0)
+
+
+def ratios(rows: list[Row]) -> list[Ratio]:
+    """Return, for each change, our median delay and that of the best peer that keeps to about our rate."""
     mine = next((row for row in rows if row.name == OURS), None)
-    if mine is None:
-        return "Driftgate's own drifts were not run.\n"
     others = [row for row in rows if row is not mine and row.false.a_month <= _TOLERATED]
     found = []
-    for title, delays in mine.delays.items():
+    for title, delays in mine.delays.items() if mine else ():
         medians = {
             row.name: row.delays[title].quantile(0.5)
             for row in others
-            if row.delays.get(title) and row.delays[title].found
+            if title in row.delays and row.delays[title].found
         }
-        if not medians:
-            continue
-        best = min(medians, key=lambda name: medians[name])
-        ratio = delays.quantile(0.5) / max(medians[best], 1.0)
-        found.append((title, delays.write(0.5), f"{medians[best]:,.0f}", best, f"{ratio:.2f}"))
-    return table(("change", "Driftgate", "best peer", "which", "ratio"), found)
+        if medians:
+            best = min(medians, key=medians.__getitem__)
+            found.append(Ratio(title, delays.quantile(0.5), medians[best], best))
+    return found
+
+
+def write_ratios(found: list[Ratio]) -> str:
+    """Return the table of these."""
+    rows = ((r.title, f"{r.mine:,.0f}", f"{r.best:,.0f}", r.peer, f"{r.value:.2f}") for r in found)
+    return table(("change", OURS, "best peer", "which", "ratio"), rows)
 
 
 # A re-thresholded peer may raise a little more on test traffic than it was tuned to.

@@ -40,6 +40,8 @@ CASES: dict[str, tuple[str, ...]] = {
     "phi-2-sft": tuple(f"stronger model: Phi-2 SFT to DPO, {share}%" for share in (25, 100)),
 }
 
+PACKAGES = ("Evidently", "NannyML", "Frouros", "Alibi-Detect", "River")
+
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -97,10 +99,11 @@ def look(world: World) -> Eyes:
     )
 
 
-def prepare(data: Data, sizes: Sizes, tick: Callable[[], None]) -> Arrays:
-    """Draw everything that the peers are given."""
-    arrays: Arrays = {"worlds": np.array(list(CASES))}
-    for name, titles in CASES.items():
+def prepare(data: Data, sizes: Sizes, only: str, tick: Callable[[], None]) -> Arrays:
+    """Draw everything that the peers are given, of the worlds whose name holds `only`."""
+    chosen = {name: titles for name, titles in CASES.items() if only in name}
+    arrays: Arrays = {"worlds": np.array(list(chosen))}
+    for name, titles in chosen.items():
         rng = np.random.default_rng([5, 0])
         world = worlds()[name](data, rng, 0)
         eyes, changes = look(world), {change.title: change for change in world.changes}
@@ -175,3 +178,9 @@ def ask(arrays: Arrays, interpreters: list[Path], folder: Path) -> dict[str, Any
             answers["windows"] |= found["windows"]
             answers["streams"] |= found["streams"]
     return answers
+
+
+def absent(answers: dict[str, Any]) -> list[str]:
+    """Name the packages that no interpreter had."""
+    found = {name.partition(",")[0] for part in answers.values() for name in part}
+    return [name for name in PACKAGES if name not in found]

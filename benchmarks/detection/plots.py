@@ -33,7 +33,7 @@ def save(path: Path, svg: str) -> None:
 
 def nulls(counted: Sequence[Counted]) -> str:
     """Draw false alarms in 30 days with their intervals, and the promise as a line."""
-    bars = [Bar(f"{c.null.name} ({c.null.pool}, {c.null.rate:g}/min)", *_around(c)) for c in counted]
+    bars = [Bar(c.null.title, *_around(c)) for c in counted]
     return ranges(bars, "False alarms in 30 days, 95 % interval (line: the promise)", (0.01, 300.0), 1.0)
 
 

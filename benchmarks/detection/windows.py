@@ -8,6 +8,7 @@ the evidence at level 0.01 over everything; direction and cause are the verdict'
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from monitor.contract.config import BaselineConfig, Detection
 from monitor.evidence.twosample import join
 from monitor.offline.backtest import Backtest, backtest, timed
 from monitor.offline.compare import compare
+from monitor.offline.exchange_file import write_exchanges
 from monitor.sketch.scored import Scored
 
 ALPHA = 0.01
@@ -63,6 +65,14 @@ def pairs(data: Data, only: str = "") -> Iterator[Pair]:
         a, b = (data.side(scenario, side) for side in "AB")
         if a and b:
             yield Pair(scenario, data.scored(a), data.scored(b))
+
+
+def write_sides(data: Data, only: str, folder: Path) -> None:
+    """Write both sides of scenarios as files for `driftgate compare` and `driftgate backtest`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for pair in pairs(data, only):
+        for name, scored in (("A", pair.a), ("B", pair.b)):
+            write_exchanges(folder / f"{pair.scenario['name']}.{name}.jsonl", scored.exchanges)
 
 
 def whole_row(pair: Pair, identity: str) -> tuple[str, ...]:
@@ -126,6 +136,14 @@ def look(pair: Pair, identity: str, repeats: int, tick: Callable[[], None]) -> I
             verdict = compared(pair.a.take(baseline), window, identity)
             yield Seen(kind, scenario["name"], scenario["direction"], pair.cause, verdict)
             tick()
+
+
+def counts(seen: list[Seen]) -> dict[str, list[int]]:
+    """Return for each kind how many windows were found, and of how many."""
+    return {
+        kind: [sum(s.verdict.drifted for s in seen if s.kind == kind), sum(s.kind == kind for s in seen)]
+        for kind in _KINDS
+    }
 
 
 def write_looks(seen: list[Seen]) -> str:
