@@ -1,6 +1,6 @@
 """What the answer fit adds: the same evidence with and without it, at the same budget and the same level.
 
-    .venv/bin/python -m benchmarks.detection.contrast DATA [--runs 12] [--days 5] [--repeats 4] [--only live compare models anomalies]
+    .venv/bin/python -m benchmarks.detection.contrast DATA [--runs 12] [--days 5] [--repeats 4] [--only live compare models anomalies costs]
 
 Live: a baseline of 60 % of a scenario's side A; the stream draws from the rest, ten exchanges a minute, and from minute 50
 on a share of it from a changed pool: answers handed round among the same prompts (`shuffled`), answers of another file
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -24,9 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.detection.figures import Rate, Share
-from benchmarks.detection.pools import Data, exchanges_of
+from benchmarks.detection.pools import Data, Row, exchanges_of
 from monitor.baseline import Baseline, build_baseline
-from monitor.baseline.contrast import fit_contrast
+from monitor.baseline.contrast import fit_contrast, held_out_fit
 from monitor.baseline.single import judge_single, leading
 from monitor.contract.config import BaselineConfig
 from monitor.evidence import contrasts
@@ -68,8 +69,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=12)
     parser.add_argument("--days", type=float, default=5.0)
     parser.add_argument("--repeats", type=int, default=4)
-    parts = {"live": live, "compare": compare, "models": models, "anomalies": anomalies}
+    parts = {"live": live, "compare": compare, "models": models, "anomalies": anomalies, "costs": costs}
     parser.add_argument("--only", nargs="*", choices=list(parts), default=list(parts))
+    parser.add_argument("--scenarios", nargs="*", choices=SCENARIOS, default=SCENARIOS, help="of live")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "driftgate-detection")
     arguments = parser.parse_args()
     use_one_thread()
@@ -84,7 +86,7 @@ def live(data: Data, arguments: argparse.Namespace) -> Iterator[str]:
     """Yield a table of delays and false alarms."""
     yield "| stream | change | share | with: median delay, seen | without: median delay, seen |"
     yield "|---|---|--:|---|---|"
-    sides = {name: _sides(data, name) for name in SCENARIOS}
+    sides = {name: _sides(data, name) for name in arguments.scenarios}
     for name, side in sides.items():
         cells = [("shuffled", share) for share in SHARES] + [("off topic", 0.25), ("swap", 0.5)]
         for kind, share in cells:
@@ -160,6 +162,30 @@ def anomalies(data: Data, _: argparse.Namespace) -> Iterator[str]:
             yield f"| {name}, {kind} | {below} | {led:.0%} |"
 
 
+def costs(data: Data, _: argparse.Namespace) -> Iterator[str]:
+    """Yield what prompts that are asked again do to the fit, and what learning and using it costs."""
+    rows = data.rows("bon_tulu16", lambda row: row["sample"] in {0, 1})
+    first, again = (
+        data.scored(exchanges_of(sorted((r for r in rows if r["sample"] == s), key=_pid), "b"))
+        for s in (0, 1)
+    )
+    for size in (200, 400, 800):
+        contrast = fit_contrast(first.prompt[:size], first.response[:size])
+        own = held_out_fit(first.prompt[:size], first.response[:size], 0)
+        rise = (contrast.fit_of(again.prompt[:size], again.response[:size]).mean() - own.mean()) / own.std()
+        yield f"New answers to all {size} prompts of a baseline seem to fit better by {rise:.2f} standard deviations."
+    rng = np.random.default_rng(0)
+    many = [rng.standard_normal((10_000, 256)).astype(np.float32) for _ in range(2)]
+    before = time.process_time()
+    held_out_fit(*many, 0)
+    contrast = fit_contrast(*many)
+    learnt = time.process_time()
+    for _ in range(10):
+        contrast.fit_of(*many)
+    used = (time.process_time() - learnt) / 100_000
+    yield f"10,000 exchanges of 256 dimensions: {learnt - before:.2f} s to learn, {1e6 * used:.1f} µs an exchange to use."
+
+
 def shuffled(scored: Scored, share: float, seed: int) -> Scored:
     """Hand the answers of a share of the exchanges round among them."""
     rows = np.random.default_rng([8, seed]).permutation(len(scored.exchanges))[
@@ -173,6 +199,10 @@ def shuffled(scored: Scored, share: float, seed: int) -> Scored:
 def hash_of(text: str) -> int:
     """Return a number that depends on the text alone."""
     return sum(ord(c) * 31**i for i, c in enumerate(text[:12]))
+
+
+def _pid(row: Row) -> str:
+    return str(row["pid"])
 
 
 def _answered_by(scored: Scored, other: Scored, source: NDArray[np.intp]) -> Scored:
