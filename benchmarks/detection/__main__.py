@@ -21,7 +21,7 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.detection import coverage, drifts, nulls, peer_tables, peers, plots, windows
+from benchmarks.detection import coverage, drifts, equal_power, nulls, peer_tables, peers, plots, windows
 from benchmarks.detection.pools import Data
 from benchmarks.detection.report import Kept
 from monitor.commands.terminal import progress
@@ -162,7 +162,10 @@ def _peers(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
         ("Median delay, exchanges", peer_tables.write(rows)),
         ("Against the best peer that keeps to our rate", peer_tables.write_ratios(ratios)),
     ]
-    kept.keep("peers", said, parts, ratios={r.title: r.value for r in ratios})
+    mine, equal = peer_tables.ours(kept.found), list(equal_power.equal_power(arrays, kept))
+    parts.append(("Fixed thresholds moved to our delay", equal_power.write(equal)))
+    fewer = equal_power.fewer(equal, mine.false) if mine else None
+    kept.keep("peers", said, parts, ratios={r.title: r.value for r in ratios}, fewer=fewer)
 
 
 SECTIONS: dict[str, Section] = {

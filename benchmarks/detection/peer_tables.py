@@ -26,6 +26,8 @@ from monitor.verdict.divergence import compare_histograms
 _Z = 3.05
 _DRAWS = 400
 OURS = "Driftgate"
+# It comes without a threshold of its own.
+PHOENIX = "distance of centroids (rule of Phoenix, ours)"
 Fires = Callable[[str, str], NDArray[np.bool_]]
 
 
@@ -53,11 +55,11 @@ def _line(tune: list[tuple[float, bool]]) -> float:
 def _row(name: str, fires: Fires, named: list[str]) -> Row:
     quiet = np.concatenate([fires(world, "test") for world in named])
     days = len(quiet) / WINDOWS_A_MONTH * 30.0
-    delays = {title: _window_delays(fires(world, title)) for world in named for title in CASES[world]}
+    delays = {title: window_delays(fires(world, title)) for world in named for title in CASES[world]}
     return Row(name, Rate(int(quiet.sum()), days), delays)
 
 
-def _window_delays(fired: NDArray[np.bool_]) -> Delays:
+def window_delays(fired: NDArray[np.bool_]) -> Delays:
     """Return delays of runs drawn from the measured windows: the one in which the change began, then whole ones.
 
     `fired` is run by run the first windows, then the second, then the third ones; a change begins anywhere in the first.
@@ -99,26 +101,40 @@ def _after(alarms: list[int]) -> Iterator[float]:
 
 def field_rows(arrays: Arrays) -> Iterator[Row]:
     """Yield the fixed thresholds that the field uses, and the two rules that look at nothing."""
+    for name, answers in field_answers(arrays).items():
+        rows = list(window_rows(name, answers))
+        only = {"always": rows[:1], "never": rows[:1], PHOENIX: rows[1:]}
+        yield from only.get(name, rows)
+
+
+def field_answers(arrays: Arrays) -> dict[str, dict[str, dict[str, list[tuple[float, bool]]]]]:
+    """Return what each fixed rule says of every window: its number as a multiple of its threshold, and whether it fires."""
     rules: dict[str, Callable[[str, str], NDArray[np.float64]]] = {
         "JS of clusters, 0.18": lambda world, kind: _js(arrays, world, kind) / 0.18,
         "JS of clusters, 0.25": lambda world, kind: _js(arrays, world, kind) / 0.25,
         "new clusters, 30 %": lambda world, kind: (_far(arrays, world, kind) - 0.01) / 0.30,
         "mean reward down 15 %": lambda world, kind: _drop(arrays, world, kind) / 0.15,
+        PHOENIX: lambda world, kind: _centroid(arrays, world, kind),
         "always": lambda world, kind: np.full(len(arrays[f"{world}/{kind}/x"]), 2.0),
         "never": lambda world, kind: np.zeros(len(arrays[f"{world}/{kind}/x"])),
     }
-    for name, rule in rules.items():
-        scores = {
-            (world, kind): rule(world, kind) for world in CASES for kind in ("tune", "test", *CASES[world])
-        }
-        answers = {
+    return {
+        name: {
             world: {
-                kind: [(float(s), bool(s >= 1.0)) for s in scores[world, kind]]
+                kind: [(float(s), bool(s >= 1.0)) for s in rule(world, kind)]
                 for kind in ("tune", "test", *CASES[world])
             }
-            for world in CASES
+            for world in arrays["worlds"].tolist()
         }
-        yield from list(window_rows(name, answers))[: 1 if name in {"always", "never"} else 2]
+        for name, rule in rules.items()
+    }
+
+
+def _centroid(arrays: Arrays, world: str, kind: str) -> NDArray[np.float64]:
+    """Return the distance of each window's mean embedding from the reference's."""
+    centre = arrays[f"{world}/reference/x"].mean(axis=0)
+    means = arrays[f"{world}/{kind}/x"].mean(axis=1)
+    return np.asarray(np.linalg.norm(means - centre, axis=1), dtype=np.float64)
 
 
 def _js(arrays: Arrays, world: str, kind: str) -> NDArray[np.float64]:

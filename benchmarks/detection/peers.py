@@ -31,6 +31,8 @@ from benchmarks.detection.worlds import Change, World, worlds
 WINDOW, REFERENCE = 500, 1000
 WINDOWS_A_MONTH = 30 * 24 * 60 * RATE / WINDOW
 _AXES, _CLUSTERS = 32, 32
+# Halves of fewer rows than this would differ from each other by more than a window shows.
+_SPLIT = 4000
 # Changes that peers are asked for, by world; their titles are those of `worlds`.
 CASES: dict[str, tuple[str, ...]] = {
     "topics": tuple(f"novel topic, {share}%" for share in (5, 10, 20, 40)),
@@ -109,16 +111,24 @@ def prepare(data: Data, sizes: Sizes, only: str, tick: Callable[[], None]) -> Ar
         eyes, changes = look(world), {change.title: change for change in world.changes}
         arrays[f"{name}/kinds"] = np.array(["tune", "test", *titles])
         _put(arrays, f"{name}/reference", eyes, rng.choice(world.history, REFERENCE))
-        for kind in ("tune", "test"):
-            _put(arrays, f"{name}/{kind}", eyes, rng.choice(world.before, (sizes.windows, WINDOW)))
+        for kind, rows in _split(rng, world.before).items():
+            _put(arrays, f"{name}/{kind}", eyes, rng.choice(rows, (sizes.windows, WINDOW)))
             count = int(sizes.days * 24 * 60 * RATE)
-            arrays[f"{name}/series/{kind}"] = _series(eyes, rng.choice(world.before, count))
+            arrays[f"{name}/series/{kind}"] = _series(eyes, rng.choice(rows, count))
         for title in titles:
             _put(arrays, f"{name}/{title}", eyes, _changed_windows(rng, world, changes[title]))
             runs = [_changed_stream(rng, world, changes[title]) for _ in range(sizes.runs)]
             arrays[f"{name}/series/{title}"] = np.stack([_series(eyes, run) for run in runs])
         tick()
     return arrays
+
+
+def _split(rng: Random, before: Rows) -> dict[str, Rows]:
+    """Part the unchanged rows into those to tune on and those to test on; few rows serve both, drawn anew."""
+    if len(before) < _SPLIT:
+        return {"tune": before, "test": before}
+    tune, test = np.array_split(rng.permutation(before), 2)
+    return {"tune": tune, "test": test}
 
 
 def _put(arrays: Arrays, name: str, eyes: Eyes, rows: Rows) -> None:

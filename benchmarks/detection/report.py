@@ -79,6 +79,7 @@ def targets(found: dict[str, Any]) -> str:
         *_window_targets(found.get("windows", {})),
         *_coverage_targets(found.get("coverage", {})),
         *_peer_targets(found.get("ratios")),
+        *_fewer_targets(found.get("fewer")),
     ]
     return table(("figure", "must", "aim", "measured", "met"), rows)
 
@@ -196,3 +197,11 @@ def _peer_targets(ratios: dict[str, float] | None) -> list[Cells]:
     met = "aim" if best == len(ratios) else "must" if good >= 2 / 3 * len(ratios) else "no"
     said = f"≤ 0.8 on {good} of {len(ratios)}, ≤ 0.5 on {best}"
     return [("median delay against the best peer at our rate", "≤ 0.8 on 2/3", "≤ 0.5 on all", said, met)]
+
+
+def _fewer_targets(fewer: float | None) -> list[Cells]:
+    if fewer is None:
+        return []
+    said = f"-{fewer:.0%}"
+    met = _met(-fewer, -0.70, -0.95)
+    return [("false alarms against fixed thresholds at equal power", "-70 %", "-95 %", said, met)]
