@@ -77,7 +77,7 @@ def site(
     with RunningProxy(directory, configuration(mode, upstream.port, transport)) as process:
         parts = urlsplit(process.base)
         address = (parts.hostname or "", parts.port or 0)
-        running = Site(mode, address, b"/v1", upstream, asking=Asking(), process=process)
+        running = Site(mode, address, b"/v1", upstream, asking=Asking(), process=process, transport=transport)
         yield running
         running.close()
         if lock is not None:

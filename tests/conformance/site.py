@@ -40,8 +40,11 @@ class Site:
         *,
         asking: Asking,
         process: RunningProxy | None = None,
+        transport: str | None = None,
     ) -> None:
         self.mode = mode
+        # Our proxy's client for upstreams; None: the configured default.
+        self.transport = transport
         self.address = address
         self.prefix = prefix
         self.upstream = upstream

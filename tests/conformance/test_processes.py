@@ -27,7 +27,7 @@ def starting(site: Site, directory: Path) -> Iterator[Site]:
     """Start a proxy like the one of this round."""
     (directory / "state").mkdir()
     lock = hang(directory / "state" / "bus.sqlite") if site.mode == "hung" else None
-    with RunningProxy(directory, configuration(site.mode, site.upstream.port)) as process:
+    with RunningProxy(directory, configuration(site.mode, site.upstream.port, site.transport)) as process:
         parts = urlsplit(process.base)
         address = (parts.hostname or "", parts.port or 0)
         own = Site(site.mode, address, b"/v1", site.upstream, asking=Asking(), process=process)
