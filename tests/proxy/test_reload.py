@@ -303,3 +303,26 @@ def test_the_share_of_traces_changes_at_once_their_receiver_does_not() -> None:
     assert plan.need_restart == ("proxy.traces.endpoint", "proxy.traces.queue")
     traces = plan.config.proxy.traces
     assert (traces.endpoint, traces.queue, traces.sample) == ("http://a.example/v1/traces", 10, 0.5)
+
+
+def test_limits_take_effect_at_once(tmp_path: Path, serve: Serve) -> None:
+    """What was allowed before the reload is refused behind it, is counted, and the status says so."""
+    body = json.dumps({"model": "m", "messages": [], "padding": "x" * 500})
+    with RunningProxy(tmp_path, {"proxy": {"upstream": serve(Model) + "/v1"}}) as running:
+
+        def asked() -> tuple[int, str]:
+            connection = http.client.HTTPConnection(urlsplit(running.base).netloc, timeout=10)
+            connection.request("POST", "/v1/chat/completions", body, {"content-type": "application/json"})
+            answer = connection.getresponse()
+            answer.read()
+            connection.close()
+            return answer.status, answer.getheader("drift-error") or ""
+
+        assert asked() == (200, "")
+        change(running, proxy={"limits": {"body_bytes": 400}})
+        running.wait_for(lambda: asked() == (413, "body_too_large"))
+        change(running, proxy={"limits": {"target_bytes": 64, "header_count": 2}})
+        running.wait_for(lambda: asked() == (431, "too_many_headers"))
+        faults = running.wait_for(lambda: running.status()["requests"]["faults"])
+        assert {"body_too_large", "too_many_headers"} <= set(faults)
+        assert running.stop() == 0
