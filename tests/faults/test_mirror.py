@@ -52,8 +52,8 @@ class Asking:
         self._stop.set()
         self._thread.join(10.0)
         assert set(self.statuses) == {200}
-        # A wait for the bus would be of 5 s, and a busy machine has pauses of its own.
-        assert statistics.median(self.took) < 0.5
+        # A wait for the bus would be of 5 s each; a busy machine has pauses of its own.
+        assert statistics.median(self.took) < 2.0
         return len(self.statuses)
 
 
@@ -64,9 +64,10 @@ def bus_of(site: Site) -> Path:
 
 
 def asked(site: Site, seconds: float, **how: object) -> int:
-    """Ask for so long and return how many were answered."""
+    """Ask for so long, and some times at least, and return how many were answered."""
     asking = Asking(site, **how)  # type: ignore[arg-type]
     time.sleep(seconds)
+    until(lambda: len(asking.statuses) > 10, 30.0)
     return asking.end()
 
 
@@ -77,13 +78,17 @@ def logged(site: Site, event: str) -> list[dict]:
 
 
 def test_a_sink_that_hangs(start: Starting, tmp_path: Path, long: bool) -> None:  # noqa: FBT001 - a fixture
-    """Another process holds the lock for 3 s (`--long`: 60 s): all that fits waits, the rest is dropped, then all is well."""
+    """Another process holds the lock (`--long`: for 60 s): all that fits waits, the rest is dropped, then all is well."""
     (tmp_path / "state").mkdir()
     path = tmp_path / "state" / "bus.sqlite"
     lock = hang(path)
     site = start(mirror={"queue_bytes": 2 * MB})
     before = site.rss_mb()
-    answered = asked(site, 60.0 if long else 3.0, padding=20_000)
+    asking = Asking(site, padding=20_000)
+    if long:
+        time.sleep(60.0)
+    until(lambda: site.status()["mirror"]["dropped"]["queue_full"] > 100, 40.0)
+    answered = asking.end()
     mirror = site.settled()["mirror"]
     assert adds_up(mirror)
     assert (mirror["received"], mirror["mirrored"]) == (answered, 0)
@@ -118,12 +123,12 @@ def test_a_bus_file_that_is_lost(start: Starting) -> None:
     path = bus_of(site)
     asking, lost = Asking(site), 0
     for number, harm in enumerate(HARMS, 1):
-        before = until(lambda: stats if (stats := bus_stats(path)).published > 20 else None)
+        before = until(lambda: stats if (stats := bus_stats(path)).published > 20 else None, 30.0)
         reader = SqliteBus(path)
         identity = reader.identity
         harm(path)
         # A monitor reads; a writer alone may touch nothing of what is damaged for a while.
-        until(lambda: _read(reader) != identity, 15.0)  # noqa: B023 - it is over when this round is
+        until(lambda: _read(reader) != identity, 30.0)  # noqa: B023 - it is over when this round is
         reader.close()
         # By whoever noticed first, which may have been this reader.
         assert len(logged(site, LOST)) <= number
@@ -194,12 +199,12 @@ def test_a_disk_that_fills_up(start: Starting, small_disk: Path) -> None:
     site = start(bus={"path": str(small_disk / "bus.sqlite")}, mirror={"queue_bytes": MB})
     path = small_disk / "bus.sqlite"
     asking = Asking(site, padding=10_000)
-    until(lambda: bus_stats(path).published > 10)
+    until(lambda: bus_stats(path).published > 10, 30.0)
     ballast = fill(small_disk)
-    until(lambda: site.status()["mirror"]["dropped"]["queue_full"] > 20)
+    until(lambda: site.status()["mirror"]["dropped"]["queue_full"] > 20, 30.0)
     full = site.status()["mirror"]
     ballast.unlink()
-    until(lambda: site.status()["mirror"]["mirrored"] > full["mirrored"])
+    until(lambda: site.status()["mirror"]["mirrored"] > full["mirrored"], 30.0)
     answered = asking.end()
     mirror = settled(site)
     assert "full" in logged(site, "bus is away, exchanges wait")[0]["reason"]

@@ -20,6 +20,7 @@ from monitor.contract.config import Config
 from monitor.scorer.fake import FakeScorer
 from monitor.service import run_monitor
 from monitor.store import open_store
+from tests.faults.harm import delete_all, overwrite_pages
 
 MONITOR = """
 import sys
@@ -71,8 +72,8 @@ class Process:
             return None
 
     def until(self, condition):
-        """Wait until its status is so, twenty seconds at most, and return it."""
-        deadline = time.monotonic() + 20.0
+        """Wait until its status is so, a minute at most on a busy machine, and return it."""
+        deadline = time.monotonic() + 60.0
         while True:
             status = self.status()
             if status is not None and condition(status):
@@ -139,6 +140,24 @@ def test_a_restart_goes_on_where_it_was(process, tmp_path, traffic):
     assert after["verdicts"][0]["since"] == before["verdicts"][0]["since"]
     assert [row["id"] for row in after["baselines"]] == [row["id"] for row in before["baselines"]]
     assert process.end(signal.SIGINT)[0] == 0
+    bus.close()
+
+
+def test_a_bus_file_that_is_lost_while_it_runs(process, tmp_path, traffic):
+    """Damaged, then removed: the monitor goes on with the new file, judges again on it, and says so in one line each."""
+    path = tmp_path / "bus.sqlite"
+    bus = SqliteBus(path)
+    process.start()
+    for number, harm in enumerate((overwrite_pages, delete_all)):
+        for seed in range(10):
+            bus.publish("p", traffic(50, seed=10 * number + seed, time=time.time()), time.time())
+        process.until(lambda status, n=number: status["scored"] == 500 * (n + 1) and status["verdicts"])
+        harm(path)
+        process.until(lambda status: status["bus"]["published"] == 0 and status["verdicts"])
+    status = process.until(lambda status: not status["trouble"])
+    assert (status["scored"], status["faults"]) == (1000, 0)
+    code, log = process.end()
+    assert (code, log.count("bus file was lost, going on with another one")) == (0, 2)
     bus.close()
 
 
