@@ -34,7 +34,8 @@ def with_canaries(verdict: Verdict, found: Sequence[Finding], *, reward_error: f
         if one.alarmed:
             return _accused(verdict, one, reward_error)
     clear = [one for one in found if one.clear]
-    if clear and len(clear) == len(found) and verdict.drifted and verdict.cause is Cause.MODEL:
+    blamed = verdict.drifted and verdict.cause in {Cause.MODEL, Cause.UNCERTAIN}
+    if blamed and clear and len(clear) == len(found):
         return _acquitted(verdict, sum(one.n for one in clear))
     return verdict
 

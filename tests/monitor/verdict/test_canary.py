@@ -6,7 +6,7 @@ import pytest
 
 from monitor.canary.answers import DIFFERENT
 from monitor.canary.course import Finding
-from monitor.contract import Cause, Direction, Tier, Verdict
+from monitor.contract import Cause, Direction, Signal, Tier, Verdict
 from monitor.verdict.canary import with_canaries
 
 ALARM = Finding(
@@ -87,3 +87,12 @@ def test_silence_and_learning_change_nothing():
     learning = verdict(Tier.LEARNING)
     assert told(learning, ALARM) == learning
     assert told(verdict(), CLEAR) == verdict()
+
+
+def test_where_nobody_could_tell_an_unchanged_model_leaves_the_traffic():
+    """Most prompts are new, so traffic alone cannot speak for the model; its canaries can."""
+    moved = {"new_clusters": Signal(value=0.9, tier=Tier.CRITICAL, p_value=1e-9)}
+    before = verdict(Tier.CRITICAL, drifted=True, cause=Cause.UNCERTAIN, signals=moved)
+    assert told(before, CLEAR).cause is Cause.TRAFFIC
+    assert told(before, ALARM).cause is Cause.MODEL
+    assert told(verdict(Tier.MINOR, drifted=True, cause=Cause.UNCERTAIN), CLEAR).cause is Cause.UNCERTAIN
