@@ -8,7 +8,15 @@ import pytest
 from numpy.typing import NDArray
 
 from monitor.evidence import twosample
-from monitor.evidence.twosample import TwoSample, combined_p, compare_samples, family_level, join
+from monitor.evidence.contrasts import Block
+from monitor.evidence.twosample import (
+    TwoSample,
+    combined_p,
+    compare_samples,
+    family_level,
+    join,
+    permutation_p,
+)
 from monitor.sketch.scored import Scored
 from tests.monitor.synthetic import World
 
@@ -227,3 +235,20 @@ def test_joining_keeps_rows_and_errors_in_place():
     assert [e.id for e in both.exchanges] == [e.id for e in (*a.exchanges, *b.exchanges)]
     assert both.errors == {4: "refused"}
     assert both.reward.tolist() == [*a.reward.tolist(), *b.reward.tolist()]
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 8])
+def test_tails_of_few_dimensions_are_not_cut_short(dimensions: int):
+    """Sums of squares of one number have p-values as rare as they say, far out as well."""
+    rng = np.random.default_rng(dimensions)
+    contrast = rng.permutation(np.repeat([1.0, -1.0], 60)) / 60.0
+    contrasts = np.stack([contrast, *(rng.permutation(contrast) for _ in range(400))])
+    p = []
+    for _ in range(300):
+        block = Block(rng.standard_normal((120, dimensions)), peak=False)
+        p.append(permutation_p([block], contrasts))
+    tail = np.array(p)
+    # The 99.9 % points of binomial(300, .05) and (300, .01).
+    assert (tail <= 0.05).sum() <= 28
+    assert (tail <= 0.01).sum() <= 10
+    assert (tail <= 0.05).sum() >= 4

@@ -269,3 +269,15 @@ def test_evidence_without_a_name_is_that_of_the_others(reference: Baseline):
     assert left.since == both.since
     assert detector.without(detector.start(), frozenset({"reward"})).alarmed is False
     assert detector.without(both, frozenset()) is both
+
+
+@pytest.mark.parametrize(("shift", "alarms"), [(0.6, 0), (-0.6, 1)])
+def test_only_a_fall_of_the_answer_fit_is_bet_on(reference: Baseline, shift: float, alarms: int):
+    """Answers that fit better, as those to known prompts do, never alarm; those that fit worse do."""
+    rng, detector = np.random.default_rng(8), Detector(reference, 1.0)
+    evidence, alarmed = detector.start(), False
+    for minute in range(120):
+        bucket = drawn(reference, rng, 10, {RESPONSE_SCORES.index("answer fit"): shift})
+        evidence = detector.advance(evidence, bucket, minutes=1.0, now=60.0 * minute)
+        alarmed |= evidence.alarmed
+    assert int(alarmed) == alarms

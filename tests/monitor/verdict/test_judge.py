@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from monitor.baseline import Baseline
-from monitor.contract import Cause, Direction, Tier, Verdict
+from monitor.contract import Cause, Direction, Signal, Tier, Verdict
 from monitor.contract.config import Detection
 from monitor.evidence.findings import NOTHING, Findings
 from monitor.sketch.bucket import Bucket
 from monitor.sketch.features import extract
 from monitor.sketch.fold import fold_rows
-from monitor.verdict.judge import blind_verdict, fewest, judge, learning_verdict, window_starts
+from monitor.verdict.judge import _direction, blind_verdict, fewest, judge, learning_verdict, window_starts
 from tests.monitor.synthetic import World
 
 MODEL = Findings(drifted=True, behaviour=True, signal_level=0.001, since=6e5)
@@ -255,3 +255,24 @@ def test_a_flood_is_neither_traffic_nor_model(reference: Baseline):
     moved = window(reference, World(turn=0.6, length=3.0))
     moved.vector[cells.start + 5] += 180
     assert verdict(reference, moved, repeated).cause is Cause.MODEL
+
+
+@pytest.mark.parametrize(
+    ("lost", "tier", "length", "direction"),
+    [
+        (0.30, Tier.MINOR, 0.0, Direction.DEGRADED),
+        (0.20, Tier.MINOR, 0.0, Direction.NEUTRAL),
+        (0.30, Tier.OK, 0.0, Direction.NEUTRAL),
+        (0.30, Tier.MINOR, -1.5, Direction.NEUTRAL),
+    ],
+    ids=["lost", "within what models differ by", "no evidence", "much shorter"],
+)
+def test_answers_that_address_nothing_are_worse(
+    reference: Baseline, lost: float, tier: Tier, length: float, direction: Direction
+):
+    """A quarter of the answer fit lost is worse, unless the answers became much shorter or nothing is proven."""
+    signals = {
+        "answer_fit": Signal(value=0.0, tier=tier, baseline_mean=0.8, window_mean=0.8 * (1.0 - lost)),
+        "length": Signal(value=0.0, tier=Tier.OK, effect=length),
+    }
+    assert _direction(reference, signals) is direction
