@@ -26,6 +26,7 @@ from monitor.baseline.frozen import (
     response_features,
 )
 from monitor.baseline.frozen import _arrays as arrays_of
+from monitor.baseline.leak import leak
 from monitor.baseline.normal_scores import NormalScores, fit_normal_scores
 from monitor.baseline.ordinary import NO_ORDINARY
 from monitor.baseline.quantiser import RANKS, Assigned, Quantiser, fit_quantiser
@@ -114,6 +115,12 @@ def build_baseline(
         latency=latency,
         reward_edges=_reward_edges(scored.reward, answered),
         length_slope=_length_slope(scored.reward, features, answered),
+        leak=leak(
+            prompt.scores.transform(x[answered]),
+            answers.scores,
+            asked.assigned.landmark[answered],
+            settings.seed,
+        ),
         overdispersion=dispersion(calendar, times, measured, plan.prior),
         reference=Bucket.empty("", (len(prompt.quantiser.centroids), len(response.quantiser.centroids))),
         notes=_notes(len(prompted), len(answered)),

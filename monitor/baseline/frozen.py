@@ -83,7 +83,8 @@ class Baseline:
 
     `ordinary` says how rare the numbers of a single exchange are. `overdispersion` gives for each family of scores how
     much more sums vary than independent exchanges would. `is_matched`: the reference is that of a window's hours.
-    `length_slope`: reward that comes with one standard deviation of length among its own answers.
+    `length_slope`: reward that comes with one standard deviation of length among its own answers. `leak`: how far other
+    questions alone move what ought to be free of them (see `leak`).
     """
 
     id: str
@@ -98,6 +99,7 @@ class Baseline:
     latency: NormalScores
     reward_edges: Floats
     length_slope: float
+    leak: float
     overdispersion: dict[str, Floats]
     reference: Bucket
     notes: tuple[str, ...] = ()
@@ -251,6 +253,7 @@ def _arrays(b: Baseline) -> dict[str, NDArray[Any]]:
         "latency.values": b.latency.values,
         "reward_edges": b.reward_edges,
         "length_slope": np.array([b.length_slope]),
+        "leak": np.array([b.leak]),
         "reference": np.frombuffer(b.reference.to_bytes(), dtype=np.uint8),
     }
     arrays |= {f"contrast.{name}": value for name, value in b.contrast._asdict().items()}
@@ -298,6 +301,7 @@ def _from_arrays(meta: _Meta, a: dict[str, NDArray[Any]]) -> Baseline:
         latency=NormalScores(a["latency.edges"], a["latency.values"]),
         reward_edges=a["reward_edges"],
         length_slope=float(a["length_slope"][0]),
+        leak=float(a["leak"][0]),
         overdispersion={k.partition(".")[2]: v for k, v in a.items() if k.startswith("overdispersion.")},
         reference=Bucket.from_bytes(a["reference"].tobytes()),
         notes=meta.notes,

@@ -36,13 +36,14 @@ _PRIOR = 40.0
 
 
 class Assigned(NamedTuple):
-    """Where n texts fall: `cluster` int (n,), `novelty` float (n,) in [0, 1].
+    """Where n texts fall: `cluster` and nearest `landmark` int (n,), `novelty` float (n,) in [0, 1].
 
-    `far` int (n,): the nearest landmark of a text that lies far from all of them, else -1.
+    `far` int (n,): the landmark again where a text lies far from all of them, else -1.
     """
 
     cluster: NDArray[np.intp]
     novelty: Floats
+    landmark: NDArray[np.intp]
     far: NDArray[np.intp]
 
 
@@ -67,7 +68,7 @@ class Quantiser(NamedTuple):
         for k in np.unique(cluster):
             rows = cluster == k
             novelty[rows] = np.interp(distance[rows], self.ranks[k], grid)
-        return Assigned(cluster, novelty, np.where(distance > self.reach[0], landmark, -1))
+        return Assigned(cluster, novelty, landmark, np.where(distance > self.reach[0], landmark, -1))
 
 
 class Fitted(NamedTuple):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from math import ceil, floor
 
 import msgspec
+import numpy as np
 
 from monitor.baseline.frozen import Baseline
 from monitor.contract import Cause, Direction, Progress, Signal, Tier, Verdict
@@ -57,7 +58,7 @@ def judge(
     error = settings.reward_error / reward_scale(baseline) if "reward" in measured else 0.0
     signals = grade(measured, findings, settings.thresholds, before, reward_error=error)
     attribution = attribute(baseline, window)
-    cause = _cause(findings, signals)
+    cause = _cause(findings, signals, explained=_explained_by_questions(baseline, window, signals))
     direction = _direction(baseline, signals)
     tier = _overall(signals, direction)
     draft = Verdict(
@@ -134,8 +135,11 @@ def blind_verdict(
     )
 
 
-def _cause(findings: Findings, signals: dict[str, Signal]) -> Cause:
-    """Name who changed. The response given its prompt speaks before the mix of prompts does."""
+def _cause(findings: Findings, signals: dict[str, Signal], *, explained: bool) -> Cause:
+    """Name who changed. The response given its prompt speaks before the mix of prompts does.
+
+    `explained`: the questions have moved so far that the answers need not have changed by themselves.
+    """
     if not findings.drifted:
         return Cause.NONE
     broken = findings.service and any(signals[name].tier.concern >= 2 for name in _SERVICE if name in signals)
@@ -143,11 +147,21 @@ def _cause(findings: Findings, signals: dict[str, Signal]) -> Cause:
         return Cause.DATA_QUALITY
     if findings.behaviour and findings.traffic and _new(signals) > _MOSTLY_NEW:
         return Cause.UNCERTAIN
-    if findings.behaviour:
+    if findings.behaviour and not (findings.traffic and explained):
         return Cause.MODEL
     if findings.traffic:
         return Cause.TRAFFIC
     return Cause.UNCERTAIN
+
+
+def _explained_by_questions(baseline: Baseline, window: Bucket, signals: dict[str, Signal]) -> bool:
+    """Tell whether other questions alone may have moved the answers as far as they moved."""
+    reference, n, m = baseline.reference, window.count("prompts"), baseline.reference.count("prompts")
+    moved = signals.get("response_given_prompt")
+    if moved is None or not n or not m:
+        return False
+    asked = window.read("prompt_scores") / n - reference.read("prompt_scores") / m
+    return _least(moved) <= baseline.leak * float(np.abs(asked).max())
 
 
 def _explained_by_repetition(signals: dict[str, Signal]) -> bool:
