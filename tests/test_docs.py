@@ -20,10 +20,11 @@ from prometheus_client.core import Metric
 from monitor.bus import BusStats
 from monitor.bus.memory import MemoryBus
 from monitor.cli import build_app
-from monitor.contract import Signal, Tier, Verdict
+from monitor.contract import Feedback, LabelCause, Labels, Signal, Tier, Verdict
 from monitor.contract.command import FLAGS
 from monitor.contract.config import Config, Mirror
 from monitor.contract.config_yaml import read_yaml
+from monitor.labels.verdict import RULES
 from monitor.service.health import Health
 from monitor.service.metrics import Metrics
 from monitor.service.scoring import SkipReason
@@ -65,7 +66,10 @@ def whole_verdict() -> Verdict:
     """Return a verdict with everything that headers and metrics tell."""
     signals = {name: Signal(value=0.1, tier=Tier.OK, effect=0.1) for name in SIGNALS}
     n = {"baseline": 1, "window": 2}
-    return Verdict(route="r", arm="a", tier=Tier.OK, time=1.0, signals=signals, n=n, baseline="b")
+    labels = Labels(tier=Tier.OK, signals={name: Signal(value=0.1, tier=Tier.OK) for name in RULES})
+    return Verdict(
+        route="r", arm="a", tier=Tier.OK, time=1.0, signals=signals, n=n, baseline="b", labels=labels
+    )
 
 
 def proxy_metrics(directory: Path) -> list[Metric]:
@@ -82,6 +86,7 @@ def monitor_metrics(directory: Path) -> list[Metric]:
     bus.put_verdicts([whole_verdict()])
     counts = {CounterKey("r", "a", name): 1 for name in ("scored", "skipped.error")}
     store.ledger.commit(Work("b", [1], 1e9, {}, {}, [], counts), lambda: 1.0)
+    store.feedback.add([Feedback(exchange="x", label="good")], 1.0, "r")
     reader = StatusReader(Config(), store, bus, Health(started_at=1.0, evaluation_s=0.1), lambda: 1.0)
     found = list(Metrics(reader).collect())
     store.close()
@@ -166,6 +171,12 @@ def test_every_reason_is_documented():
 def test_every_signal_is_documented():
     """What may stand in the label `signal`."""
     assert set(rows("Signals")) == set(SIGNALS)
+
+
+def test_every_signal_and_cause_of_labels_is_documented():
+    """What people's labels may show of them, and why."""
+    table = set(rows("Feedback and labels"))
+    assert table >= set(RULES) | set(LabelCause)
 
 
 def test_every_redaction_rule_is_documented():

@@ -4,7 +4,7 @@ Law of this package: a command turns flags into values, calls what does the work
 imports its work inside the function, because the command line must answer `--help` without numpy.
 """
 
-from monitor.commands import baseline, calibrate, demo, judge, replay, review, serve, status
+from monitor.commands import baseline, calibrate, demo, feedback, judge, replay, review, serve, status
 from monitor.commands.app import app
 
-__all__ = ["app", "baseline", "calibrate", "demo", "judge", "replay", "review", "serve", "status"]
+__all__ = ["app", "baseline", "calibrate", "demo", "feedback", "judge", "replay", "review", "serve", "status"]

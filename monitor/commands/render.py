@@ -15,6 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from monitor.commands.render_labels import label_details, label_line
 from monitor.contract import Attribution, Interval, Shift, Signal, Tier, Verdict
 
 STYLES = {
@@ -87,6 +88,8 @@ def verdict_lines(verdict: Verdict) -> Iterator[RenderableType]:
         yield Padding(
             f"{bar(have / max(1, need), 30)} {have} of {need} exchanges", (0, 0, 0, 2), expand=False
         )
+    if verdict.labels is not None:
+        yield label_line(verdict.labels, STYLES[verdict.labels.tier])
     facts = [f"{name} {count}" for name, count in verdict.n.items()]
     facts += [f"baseline id {verdict.baseline}"] if verdict.baseline else []
     if facts:
@@ -99,6 +102,8 @@ def verdict_details(verdict: Verdict) -> Iterator[RenderableType]:
         yield signal_table(verdict.signals.items())
     if verdict.shifts:
         yield shift_table(verdict.shifts)
+    if verdict.labels is not None:
+        yield from label_details(verdict.labels)
     if verdict.attribution is not None:
         yield Padding(attribution_line(verdict.attribution), (0, 0, 0, 2), expand=False)
     for anomaly in verdict.anomalies[:_SHOWN_ANOMALIES]:

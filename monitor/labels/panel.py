@@ -26,6 +26,8 @@ _TOGETHER = 0.3
 _BY_ANNOTATOR: frozenset[Kind] = frozenset(("gold", "peer"))
 # Annotators with streams of their own; the others are in everybody's.
 _MOST_ANNOTATORS = 300
+# An alarm stands until the log wealth has fallen by so much below it; streams that are as before give theirs up.
+_CLEARS = 4.0
 # Judgements that wait for one of another label to be compared with by reward.
 _MOST_WAITING = 8
 
@@ -134,7 +136,7 @@ class Fold:
             self._streams[key] = learn(self._streams.get(key, Stream()), event.stratum, hit=hit)
 
     def take(self, event: Event) -> None:
-        """Bet on an event and see whether that is an alarm; one stands until the wealth has fallen to its root."""
+        """Bet on an event and see whether that is an alarm, or the end of one."""
         self._judgements += event.kind == "label"
         clustered = event.kind == "label"
         for key, hit in self._keys(event):
@@ -145,7 +147,16 @@ class Fold:
         if self.since is None and total >= self._alarm:
             best = max(self._wealth, key=lambda key: self._wealth[key])
             self.since, self._raised_at = self._streams[best].richest_onset(), event.time
-        elif self.since is not None and total < self._alarm / 2:
+        elif self.since is not None:
+            self._see_recovery(event)
+
+    def _see_recovery(self, event: Event) -> None:
+        """Let go of the evidence of streams that are as they were; without enough of it left the alarm ends."""
+        for key, _ in self._keys(event):
+            if self._streams[key].recovered:
+                self._streams[key], self._wealth[key] = self._streams[key].at_rest(), -inf
+        self.total = _log_mean_exp(list(_wealth(self._wealth).values()), 1.0)
+        if self.total < self._alarm - _CLEARS:
             self.since = self._raised_at = None
 
     def _keys(self, event: Event) -> list[tuple[Key, bool]]:

@@ -30,7 +30,7 @@ _LONGEST_STEP = 7 * 24 * 60.0
 # Events in a block from which overdispersion is measured, and blocks' worth of trust in there being little.
 _BLOCK, _TRUST = 25, 4.0
 # Wealth grows no further: it only would take longer to fall.
-_CEILING = 40.0
+_CEILING = 22.0
 _ALL = ""
 _BETS = len(RISES)
 
@@ -65,6 +65,16 @@ class Stream(msgspec.Struct, frozen=True, array_like=True):
         n, hits = self.counts.get(stratum, (0.0, 0.0))
         rate = (hits + _PRIOR[0]) / (n + _PRIOR[1])
         return min(0.95, rate + _TOLERANCE * sqrt(rate * (1 - rate) / (n + _PRIOR[1])))
+
+    @property
+    def recovered(self) -> bool:
+        """Whether the newest events, of which there are enough to say so, were hits no more often than before."""
+        expected = sum(self.expected(event[1:]) for event in self.recent)
+        return len(self.recent) >= LAG // 2 and sum(event[0] == "+" for event in self.recent) <= expected
+
+    def at_rest(self) -> Stream:
+        """Return the stream with what it has learnt and without evidence."""
+        return msgspec.structs.replace(self, wealth={}, onset={})
 
     def with_event(self, stratum: str, *, hit: bool) -> Stream:
         """Remember an event, and learn from those that are old enough."""

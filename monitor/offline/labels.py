@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from math import inf
 
 import msgspec
 
@@ -153,11 +154,13 @@ class LabelStream:
     def verdict(self, *, texts_moved: bool) -> Labels:
         """Return the verdict now: what came since the change against all before, or the stream against the baseline."""
         found = found_live(self._fold.panel(), self._alarm, self._events)
-        since = found.since if found.since is not None else float("-inf")
+        since = -inf if found.since is None else found.since
+        if found.since is not None and self._after:
+            found = found._replace(since=max(found.since, self._after[0].time))
         new = [judgement for judgement in self._after if judgement.time >= since]
         old = [*self._before, *(judgement for judgement in self._after if judgement.time < since)]
         before, after = sides(self.scheme or Scheme(), old, new)
-        own = [event for event in self._events if event.time >= since]
+        own = [event for event in self._events if event.time >= since and event.time > -inf]
         after = Side(own, after.blocks)
         return label_verdict(
             self.scheme, before, after, found, thresholds=self._settings.thresholds, texts_moved=texts_moved
@@ -174,4 +177,4 @@ class LabelStream:
                 self._fold.learn(event)
             else:
                 self._fold.take(event)
-                self._events.append(event)
+            self._events.append(event._replace(time=-inf) if trusted else event)

@@ -24,6 +24,7 @@ from starlette.routing import Route
 from monitor.bus import BusError
 from monitor.contract.config import Secret
 from monitor.scorer import ScorerUnavailable
+from monitor.service.feedback import FeedbackDesk, FeedbackPages
 from monitor.service.health import Health
 from monitor.service.metrics import Metrics
 from monitor.service.review import ReviewDesk, ReviewPages
@@ -135,10 +136,11 @@ def build_app(
     token: Secret | None,
     clock: Callable[[], float],
     desk: ReviewDesk | None = None,
+    feedback: FeedbackDesk | None = None,
 ) -> Starlette:
     """Return the application; `create` makes a baseline and is called on a thread of its own.
 
-    Without a `desk` there is no review queue.
+    Without a `desk` there is no review queue, without `feedback` none is taken.
     """
     registry = CollectorRegistry()
     registry.register(Metrics(reader))
@@ -156,6 +158,8 @@ def build_app(
     ]
     if desk is not None:
         routes += ReviewPages(desk, lambda request: _authorised(request, token), _json).routes()
+    if feedback is not None:
+        routes += FeedbackPages(feedback, lambda request: _authorised(request, token), _json).routes()
     handlers = dict.fromkeys((StoreError, BusError, ScorerUnavailable), _unavailable)
     return Starlette(routes=routes, exception_handlers={**handlers, HTTPException: _refused})
 

@@ -26,6 +26,7 @@ from monitor.evidence.rescoring import ScorerChange
 from monitor.service.canaries import Canaries, has_canaries
 from monitor.service.folding import CONTROL
 from monitor.service.health import Health
+from monitor.service.labelling import Labelling
 from monitor.service.losses import with_losses
 from monitor.service.references import References, obstacle
 from monitor.service.rescoring import Watch
@@ -52,14 +53,19 @@ class Evaluator:
     health: Health
     watch: Watch | None = None
     canaries: Canaries | None = None
+    _labelling: Labelling = field(init=False)
     _detectors: dict[str, Detector] = field(default_factory=dict)
     _published: list[Verdict] = field(default_factory=list)
     _published_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._labelling = Labelling(self.store, self.config.detection)
 
     def evaluate(self, now: float) -> list[Verdict]:
         """Return the verdicts now, of everyone seen and of every configured route; keep and publish them."""
         blind = self._why_all_are_blind(self.bus.stats(), now)
         verdicts = [self._with_canaries(self._verdict(key, now, blind)) for key in self._keys(now)]
+        verdicts = self._labelling.told(verdicts, now)
         for verdict in verdicts:
             if self.store.verdicts.save(verdict) and verdict.tier is Tier.MINOR:
                 self.store.reviews.add_verdict(verdict)

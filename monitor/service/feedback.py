@@ -2,7 +2,7 @@
 
 Law of this file: a body is one object, a list of them, or JSON Lines; it is taken whole or not at all, and what is
 wrong with it is said with the number of its line or element. Giving feedback needs the token, as everything that changes
-state does; so does reading the verdicts on labels, which name annotators.
+state does; reading the verdicts on labels is open, as that of verdicts is.
 """
 
 from __future__ import annotations
@@ -25,6 +25,12 @@ _LONGEST_BODY = 8 * 1024 * 1024
 _LINES = frozenset(("application/x-ndjson", "application/jsonl", "application/x-jsonlines"))
 
 
+class Restart(msgspec.Struct, forbid_unknown_fields=True):
+    """Whose labels are taken as they are now for what is usual."""
+
+    route: str
+
+
 class Unwelcome(ValueError):
     """A body that is no feedback; the message is one line and names the place."""
 
@@ -45,6 +51,12 @@ class FeedbackDesk:
         only = self._routes[0] if len(self._routes) == 1 else ""
         with self._lock:
             return self._store.feedback.add(feedback, self._clock(), only)._asdict()
+
+    def restart(self, route: str) -> dict[str, str]:
+        """Take a route's labels as they are now for what is usual. Raises KeyError."""
+        with self._lock:
+            self._store.labels.restart(route)
+        return {"route": route}
 
     def labels(self) -> dict[str, Any]:
         """Return route -> verdict and its changes, the newest first."""
@@ -122,12 +134,13 @@ class FeedbackPages:
         return [
             Route("/-/feedback", self.take, methods=["POST"]),
             Route("/-/labels", self.labels, methods=["GET"]),
+            Route("/-/labels/restart", self.restart, methods=["POST"]),
         ]
 
     async def take(self, request: Request) -> Response:
         """Take feedback: 202 and how many were accepted, repeated, and of no exchange known yet."""
         if not self.authorised(request):
-            return self._error(401, "this needs the monitor's token: Authorization: Bearer …")
+            return self._refused()
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json" and kind not in _LINES:
             return self._error(415, "expected a body of type application/json or application/x-ndjson")
@@ -140,11 +153,26 @@ class FeedbackPages:
         except Unwelcome as error:
             return self._error(400, str(error))
 
-    async def labels(self, request: Request) -> Response:
+    async def labels(self, _: Request) -> Response:
         """Show the verdicts on labels."""
-        if not self.authorised(request):
-            return self._error(401, "this needs the monitor's token: Authorization: Bearer …")
         return self.answer(await run_in_threadpool(self.desk.labels), 200)
+
+    async def restart(self, request: Request) -> Response:
+        """Begin the evidence about a route's labels anew, once a change of them was meant."""
+        if not self.authorised(request):
+            return self._refused()
+        if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+            return self._error(415, "expected a body of type application/json")
+        try:
+            wanted = msgspec.json.decode(await request.body(), type=Restart)
+            return self.answer(await run_in_threadpool(self.desk.restart, wanted.route), 200)
+        except msgspec.DecodeError as error:
+            return self._error(400, str(error))
+        except KeyError:
+            return self._error(404, "no labels of such a route")
+
+    def _refused(self) -> Response:
+        return self._error(401, "this needs the monitor's token: Authorization: Bearer …")
 
     def _error(self, status: int, message: str) -> Response:
         return self.answer({"error": {"message": message}}, status)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from types import MappingProxyType
 
 from monitor.contract import Exchange, Verdict
@@ -18,6 +19,7 @@ from monitor.sketch.bucket import Bucket, BucketKey
 from monitor.sketch.features import extract
 from monitor.sketch.fold import fold_seen
 from monitor.store import CounterKey, Lesson, Work
+from monitor.store.feedback import Reward
 from monitor.store.packed import pack
 
 # The arm that baselines are learnt from.
@@ -63,7 +65,7 @@ def make_work(
                 reference.baseline, part.scored, seen, per_hour=reviews_per_hour, verdicts=verdicts
             )
     assumed = {route: references[route].id if route in references else None for route in by_route}
-    return Work("", (), 0.0, assumed, deltas, lessons, counts, reviews)
+    return Work("", (), 0.0, assumed, deltas, lessons, counts, reviews, _rewards(judged))
 
 
 def set_aside(exchanges: Sequence[Exchange], reason: SkipReason) -> Work:
@@ -79,6 +81,16 @@ def learnable(judged: Judged) -> int:
         row not in judged.skipped and exchange.arm == CONTROL
         for row, exchange in enumerate(judged.scored.exchanges)
     )
+
+
+def _rewards(judged: Judged) -> list[Reward]:
+    """Return what feedback will look for: exchanges that were scored, with their routes and rewards."""
+    rewards = judged.scored.reward.tolist()
+    return [
+        Reward(exchange.id, exchange.route, reward if isfinite(reward) else None)
+        for row, (exchange, reward) in enumerate(zip(judged.scored.exchanges, rewards, strict=True))
+        if row not in judged.skipped
+    ]
 
 
 def _by_route(judged: Judged) -> dict[str, list[int]]:

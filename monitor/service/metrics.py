@@ -36,6 +36,7 @@ class Metrics(Collector):
             help_text = "How long the last evaluation took"
             yield GaugeMetricFamily("driftgate_monitor_evaluation_seconds", help_text, status.evaluation_s)
         yield from _verdict_metrics(status.verdicts)
+        yield from _label_metrics(status)
 
 
 def _exchange_metrics(status: Status) -> Iterator[Metric]:
@@ -76,3 +77,32 @@ def _verdict_metrics(verdicts: list[Verdict]) -> Iterator[Metric]:
         for name, signal in verdict.signals.items():
             values.add_metric([*key, name], signal.value)
     yield from (tiers, drifted, times, values)
+
+
+def _label_metrics(status: Status) -> Iterator[Metric]:
+    """Yield what labels show, never by annotator: there may be any number of them."""
+    taken = CounterMetricFamily("driftgate_feedback", "Feedback taken", labels=["route", "result"])
+    for count in status.feedback:
+        taken.add_metric([count.route, "accepted"], count.accepted)
+        taken.add_metric([count.route, "repeated"], count.repeated)
+    yield taken
+    help_text = "Feedback whose route is not known, because its exchange has not been scored"
+    yield GaugeMetricFamily("driftgate_feedback_unmatched", help_text, status.unmatched_feedback)
+    tiers = GaugeMetricFamily(
+        "driftgate_labels_tier", "1 for the present tier of a route's labels", labels=["route", "tier"]
+    )
+    drifted = GaugeMetricFamily(
+        "driftgate_labels_drifted", "1 while there is evidence that labels changed", labels=["route"]
+    )
+    values = GaugeMetricFamily(
+        "driftgate_labels_signal", "Value of a signal of labels", labels=["route", "signal"]
+    )
+    for verdict in status.verdicts:
+        if verdict.labels is None:
+            continue
+        for tier in Tier:
+            tiers.add_metric([verdict.route, tier.value], float(tier == verdict.labels.tier))
+        drifted.add_metric([verdict.route], float(verdict.labels.drifted))
+        for name, signal in verdict.labels.signals.items():
+            values.add_metric([verdict.route, name], signal.value)
+    yield from (tiers, drifted, values)

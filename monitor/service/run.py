@@ -29,6 +29,7 @@ from monitor.scorer.local import RepositoryFault
 from monitor.scorer.open import open_scorer
 from monitor.service.app import CreateBaseline, build_app
 from monitor.service.canaries import read_prompts
+from monitor.service.feedback import FeedbackDesk
 from monitor.service.health import Health
 from monitor.service.learning import Source, create, file_sources, period_source
 from monitor.service.pipeline import Parts
@@ -77,6 +78,11 @@ async def _serve(config: Config, scorer_from: OpenScorer, stack: ExitStack) -> N
         token=config.monitor.token,
         clock=parts.clock,
         desk=ReviewDesk(stack.enter_context(closing(open_store(config.store_path))), parts.clock),
+        feedback=FeedbackDesk(
+            stack.enter_context(closing(open_store(config.store_path))),
+            [route.name for route in config.routes],
+            parts.clock,
+        ),
     )
     server = _Server(
         uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=3)

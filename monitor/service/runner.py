@@ -156,6 +156,8 @@ class Runner:
     def _keep_house(self, now: float) -> None:
         before = now - self._parts.config.monitor.retention_days * 86400.0
         self._parts.store.arms.forget(before)
+        self._parts.store.feedback.forget(before)
+        self._parts.store.labels.forget(before)
         self._parts.store.verdicts.forget(before)
         self._parts.store.reviews.forget(now - self._parts.config.review.retention_days * 86400.0)
         self._parts.store.ledger.forget(now)

@@ -40,6 +40,14 @@ class Learning(msgspec.Struct, frozen=True):
     need: int
 
 
+class FeedbackCount(msgspec.Struct, frozen=True):
+    """What people have said of a route's exchanges; the route is empty while it is not known."""
+
+    route: str
+    accepted: int
+    repeated: int
+
+
 class Missing(msgspec.Struct, frozen=True):
     """Exchanges of the last `window_hours`: offered to the bus, and lost before they could be scored."""
 
@@ -82,6 +90,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     skipped: dict[str, int]
     learning: list[Learning]
     baselines: list[dict[str, Any]]
+    feedback: list[FeedbackCount]
+    unmatched_feedback: int
     verdicts: list[Verdict]
 
 
@@ -129,6 +139,8 @@ class StatusReader:
                     if route not in active
                 ],
                 baselines=[row._asdict() for row in self._store.baselines.listed()],
+                feedback=_feedback(self._store.feedback.counters()),
+                unmatched_feedback=self._store.feedback.parked(),
                 verdicts=self._bus.verdicts()[1],
             )
 
@@ -178,6 +190,14 @@ def _counts(counters: dict[CounterKey, int]) -> list[Counts]:
         else:
             row.skipped[name.removeprefix("skipped.")] = value
     return list(rows.values())
+
+
+def _feedback(counters: dict[tuple[str, str], int]) -> list[FeedbackCount]:
+    routes = sorted({route for route, _ in counters})
+    return [
+        FeedbackCount(route, counters.get((route, "accepted"), 0), counters.get((route, "repeated"), 0))
+        for route in routes
+    ]
 
 
 def _sum_of(parts: list[dict[str, int]]) -> dict[str, int]:

@@ -134,6 +134,11 @@ class LabelRows:
             (route, panel.to_bytes()),
         )
 
+    def restart(self, route: str) -> None:
+        """Let go of the evidence of a route: what comes from now on is what is usual. Raises KeyError."""
+        if not self._database.execute("UPDATE label_panels SET state = NULL WHERE route = ?", (route,)):
+            raise KeyError(route)
+
     def boundary(self, route: str, now: float, window_s: float, fewest: int) -> float:
         """Return since when labels are `the window` (epoch s).
 

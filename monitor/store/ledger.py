@@ -18,6 +18,7 @@ from monitor.sketch.bucket import Bucket, BucketKey
 from monitor.store.arms import merge_pending, merge_spans, see
 from monitor.store.baselines import active_ids
 from monitor.store.database import Database, Outdated
+from monitor.store.feedback import Reward, add_rewards
 from monitor.store.lessons import Lesson, add_lesson, remove_lessons
 from monitor.store.reviews import add_offers
 
@@ -48,6 +49,7 @@ class Work(NamedTuple):
     lessons: Sequence[Lesson]
     counts: Mapping[CounterKey, int]
     reviews: Sequence[Offer] = ()
+    rewards: Sequence[Reward] = ()
 
 
 class Ledger:
@@ -93,6 +95,7 @@ class Ledger:
         for lesson in work.lessons:
             add_lesson(self._database, lesson)
         add_offers(self._database, work.reviews)
+        add_rewards(self._database, work.rewards)
         self._database.execute_many(
             "INSERT INTO counters VALUES (?, ?, ?, ?)"
             " ON CONFLICT (route, arm, name) DO UPDATE SET value = value + excluded.value",

@@ -136,3 +136,57 @@ def seasonality_of_baselines(db: sqlite_utils.Database) -> None:
     """Keep whether a baseline tells hours apart, and why."""
     db.table("baselines").add_column("seasonality", str)
     db.table("baselines").add_column("seasonality_why", str)
+
+
+@MIGRATIONS()
+def feedback_and_labels(db: sqlite_utils.Database) -> None:
+    """Keep what people say of exchanges, what it tells of the people, and the rewards it is compared with."""
+    # `state`: 0 parked (no route known yet), 1 to be folded, 2 folded.
+    db.table("feedback").create(
+        {
+            "id": int,
+            "exchange": str,
+            "annotator": str,
+            "route": str,
+            "item": str,
+            "label": str,
+            "gold": str,
+            "time": float,
+            "received": float,
+            "reward": float,
+            "state": int,
+        },
+        pk="id",
+        not_null={"exchange", "annotator", "route", "item", "label", "time", "received", "state"},
+    ).create_index(["exchange", "annotator"], unique=True).create_index(["state", "time"]).create_index(
+        ["route", "item"]
+    )
+    # Comparisons that labels made, as `monitor/labels/judgement.py` defines them.
+    db.table("label_events").create(
+        {
+            "route": str,
+            "time": float,
+            "annotator": str,
+            "kind": str,
+            "stratum": str,
+            "label": str,
+            "wrong": int,
+            "partner": str,
+            "echo": int,
+        }
+    ).create_index(["route", "time"])
+    # Coincidences of the items first labelled on a day (days since the epoch), in blocks of different items.
+    db.table("label_blocks").create(
+        {"route": str, "day": int, "block": int, "state": bytes}, pk=("route", "day", "block")
+    )
+    # Evidence about a route's labels, and the last verdict on them.
+    db.table("label_panels").create({"route": str, "state": bytes, "verdict": bytes}, pk="route")
+    # One row for every change of the tier, the cause or `drifted` of a route's labels.
+    db.table("label_verdicts").create(
+        {"id": int, "route": str, "time": float, "verdict": bytes}, pk="id"
+    ).create_index(["route", "time"])
+    db.table("label_counters").create({"route": str, "name": str, "value": int}, pk=("route", "name"))
+    # The newest scored exchanges, for feedback to find its route and reward.
+    db.table("rewards").create(
+        {"id": int, "exchange": str, "route": str, "reward": float}, pk="id", not_null={"exchange", "route"}
+    ).create_index(["exchange"], unique=True)

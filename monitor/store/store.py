@@ -9,6 +9,8 @@ from monitor.store.arms import Arms
 from monitor.store.baselines import Baselines
 from monitor.store.canaries import Canaries
 from monitor.store.database import Database
+from monitor.store.feedback import FeedbackRows
+from monitor.store.labels import LabelRows
 from monitor.store.ledger import Ledger
 from monitor.store.lessons import Lessons
 from monitor.store.reviews import Reviews
@@ -20,6 +22,8 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.feedback = FeedbackRows(database)
+        self.labels = LabelRows(database)
         self.ledger = Ledger(database)
         self.arms = Arms(database)
         self.anchors = AnchorSets(database)
