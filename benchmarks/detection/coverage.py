@@ -26,8 +26,8 @@ from monitor.verdict.attribution import attribute
 from monitor.verdict.signals import measure
 
 WINDOW = 300
-# The largest of many shifts is chosen for being the largest: no interval of a fixed effect.
-_CHOSEN = frozenset({"response_given_prompt", "response_style"})
+# The largest of many shifts or counters is chosen for being the largest: no interval of a fixed effect.
+_CHOSEN = frozenset({"response_given_prompt", "response_style", "duplicates", "flood"})
 
 
 class Drawn(NamedTuple):
@@ -113,7 +113,11 @@ def _intervals(baseline: Baseline, window: Bucket) -> dict[str, tuple[float, Int
     found = {
         name: (signal.value if name == "new_clusters" else signal.effect, signal.interval)
         for name, signal in measure(baseline, window).items()
-        if signal.effect is not None and signal.interval is not None and name not in _CHOSEN
+        if signal.effect is not None
+        and signal.interval is not None
+        and name not in _CHOSEN
+        # What never happens on either side has an effect of nothing, and every interval holds it.
+        and (signal.baseline_mean or signal.window_mean)
     }
     parts = attribute(baseline, window)
     if parts is not None:

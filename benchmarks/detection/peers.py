@@ -49,6 +49,13 @@ Arrays = dict[str, NDArray[Any]]
 
 # Runs of a change that windows are drawn for.
 RUNS = 10
+# One thread, no chatter, and no telling anybody that they are used.
+_QUIET = {
+    "OMP_NUM_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "DO_NOT_TRACK": "1",
+    "NML_DISABLE_USAGE_LOGGING": "1",
+}
 
 
 class Sizes(NamedTuple):
@@ -179,7 +186,7 @@ def ask(arrays: Arrays, interpreters: list[Path], folder: Path) -> dict[str, Any
         target.unlink(missing_ok=True)
         subprocess.run(
             [str(interpreter), str(worker), str(folder / "peers.npz"), str(target)],
-            env=clean | {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"},
+            env=clean | _QUIET,
             stdout=subprocess.DEVNULL,
             check=False,
         )
