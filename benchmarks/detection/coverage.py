@@ -88,7 +88,9 @@ def _case(
     windows: int,
 ) -> Iterator[Held]:
     before, rows, share, novel = drawn
-    truth = _intervals(*_whole(sight, before, rows, share))
+    endless = _whole(sight, before, rows, share)
+    idle = _never(*endless)
+    truth = {name: found for name, found in _intervals(*endless).items() if name not in idle}
     for _ in range(windows):
         new = rng.random(WINDOW) < share
         window = sight.bucket(np.where(new, rng.choice(rows, WINDOW), rng.choice(before, WINDOW)))
@@ -113,11 +115,7 @@ def _intervals(baseline: Baseline, window: Bucket) -> dict[str, tuple[float, Int
     found = {
         name: (signal.value if name == "new_clusters" else signal.effect, signal.interval)
         for name, signal in measure(baseline, window).items()
-        if signal.effect is not None
-        and signal.interval is not None
-        and name not in _CHOSEN
-        # What never happens on either side has an effect of nothing, and every interval holds it.
-        and (signal.baseline_mean or signal.window_mean)
+        if signal.effect is not None and signal.interval is not None and name not in _CHOSEN
     }
     parts = attribute(baseline, window)
     if parts is not None:
@@ -134,6 +132,16 @@ def counts(held: list[Held]) -> dict[str, list[int]]:
         ]
         for effect in dict.fromkeys(h.effect for h in held)
     }
+
+
+def _never(baseline: Baseline, window: Bucket) -> frozenset[str]:
+    """Name the shares of what happens on neither side: their effect is nothing, which every interval holds."""
+    return frozenset(
+        name
+        for name, signal in measure(baseline, window).items()
+        if signal.unit.startswith("share of") and signal.baseline_mean == signal.window_mean == 0.0
+        if name != "new_clusters"
+    )
 
 
 def write(held: list[Held]) -> str:
