@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/detection/labels.py [DATA] [--seeds 40]
 
 DATA is a folder with `scenarios.jsonl` and `scen.py`; without it the parts on real labels are said to be absent. The
-simulated annotators are drawn here: everything about them is in `Team` and `drawn`. About ten minutes on one core.
+simulated annotators are drawn here: everything about them is in `Team` and `drawn`. About an hour on one core.
 """
 
 from __future__ import annotations
@@ -192,9 +192,9 @@ def delay_table(seeds: int, before: float = 60.0, after: float = 120.0) -> None:
         f"\nDelay after {before:g} days of judgements (runs that had raised before are left out), and the cause named:\n"
     )
     print(
-        "| labels | change | budget | runs | median | 90 % | never | cause right | annotator, guideline, task, uncertain |"
+        "| labels | change | budget | runs | median | 90 % | never | cause right | two days on | then: annotator, guideline, task, uncertain |"
     )
-    print("|---|---|--:|--:|--:|--:|--:|--:|---|")
+    print("|---|---|--:|--:|--:|--:|--:|--:|--:|---|")
     changes: tuple[Change, ...] = ("annotator", "guideline", "task")
     for team in TEAMS[:4]:
         for change in changes:
