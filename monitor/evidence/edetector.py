@@ -217,7 +217,8 @@ class Detector:
             traffic=shows["prompt"] or shows["novelty"] or shows["topic"],
             behaviour=shows["response"] or shows["reward"] or shows["quality"],
             service=shows["system"] or shows["quality"],
-            repetition=shows["repetition"],
+            # Whatever raised the alarm, one prompt or user that fills the traffic may be why: their signals tell.
+            repetition=evidence.alarmed,
             signal_level=SIGNAL_LEVEL,
             e_values={family: float(np.exp(min(w, 700.0))) for family, w in wealth.items()},
             since=evidence.since,

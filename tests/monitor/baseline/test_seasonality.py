@@ -15,18 +15,18 @@ from monitor.baseline.seasonality import (
     variances_between,
 )
 from monitor.contract.config import BaselineConfig
+from monitor.evidence.edetector import Detector
 from monitor.sketch.bucket import Bucket
 from monitor.sketch.features import extract
-from monitor.sketch.fold import fold_rows
+from monitor.sketch.fold import fold, fold_rows
 from monitor.sketch.hours import HOURS, hour_of_week
-from monitor.sketch.layout import PROMPT_SCORES, RESPONSE_SCORES
+from monitor.sketch.layout import PROMPT_SCORES
 from monitor.sketch.scored import Scored
 from monitor.verdict.signals import measure
 from tests.monitor.synthetic import World
 
 DAY = 86400.0
 MONDAY = 4 * DAY
-REWARD = RESPONSE_SCORES.index("reward")
 
 
 def every(minutes: float, days: float) -> NDArray[np.float64]:
@@ -132,6 +132,26 @@ def test_a_window_meets_its_own_hours(fortnight: Baseline):
     plain = measure(fortnight.__class__(**fields_of(fortnight) | {"seasonality": NONE}), night)
     own = measure(fortnight, night)
     assert (plain["prompt_js"].p_value or 0.0) < 1e-6 < (own["prompt_js"].p_value or 0.0)
+
+
+def alarms(baseline: Baseline, stream: Scored) -> bool:
+    """Tell whether the live evidence alarms anywhere along a stream."""
+    detector = Detector(baseline, 1.0)
+    evidence = detector.start()
+    for key, bucket in sorted(fold(baseline, stream).items(), key=lambda item: item[0].minute):
+        evidence = detector.advance(evidence, bucket, minutes=2.0, now=60.0 * key.minute)
+        if evidence.alarmed:
+            return True
+    return False
+
+
+def test_days_and_nights_raise_nothing(fortnight: Baseline):
+    """Three days of the same days and nights are quiet; without telling hours apart the first night alarms."""
+    live = Days(rate=0.5, start=MONDAY + 28 * DAY).make(2160, 5)
+    assert not alarms(fortnight, live)
+    assert alarms(fortnight.__class__(**fields_of(fortnight) | {"seasonality": NONE}), live)
+    worse = Days(rate=0.5, start=MONDAY + 28 * DAY, quality=-0.1).make(720, 5)
+    assert alarms(fortnight, worse)
 
 
 def fields_of(baseline: Baseline) -> dict[str, object]:

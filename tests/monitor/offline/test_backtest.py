@@ -141,3 +141,35 @@ def test_a_stream_scored_by_another_scorer_is_the_scorers_fault():
     assert found.alerts
     assert {alert.cause for alert in found.alerts} == {Cause.SCORER}
     assert (found.final.tier, found.final.cause) == (Tier.MINOR, Cause.SCORER)
+
+
+def of_users(stream: Scored, busy: float = 0.0) -> Scored:
+    """Give a stream users who ask ten times each; a share of it is one user on a topic of their own."""
+    n = len(stream.exchanges)
+    theirs = np.random.default_rng(6).random(n) < busy
+    own = World(shares=(0, 0, 0, 0, 1.0)).make(n, seed=71)
+    exchanges = [
+        msgspec.structs.replace(e, user="busy" if mine else f"u{e.id[-9:-1]}", prompt=f"{e.prompt} {i:04}")
+        for i, (e, mine) in enumerate(zip(stream.exchanges, theirs.tolist(), strict=True))
+    ]
+    prompt, response = (
+        np.where(theirs[:, None], new, old)
+        for new, old in ((own.prompt, stream.prompt), (own.response, stream.response))
+    )
+    return stream._replace(exchanges=exchanges, prompt=prompt, response=response)
+
+
+def test_one_user_who_floods_the_route():
+    """A third of the traffic from one user on another topic is a matter of data quality, and named."""
+    config = BaselineConfig(clusters=8)
+    learnt = build_baseline(
+        of_users(World().make(1500, seed=900)), route="default", scorer="s", settings=config, created=1.0
+    )
+    quiet, flood = of_users(World().make(900, seed=1)), of_users(World().make(900, seed=2), busy=0.33)
+    result = run(learnt, follow(quiet, flood))
+    assert result.alerts[0].exchange > 900
+    final = result.final
+    assert (final.drifted, final.cause) == (True, Cause.DATA_QUALITY)
+    assert final.signals["flood"].tier is Tier.MINOR
+    assert final.signals["flood"].value == pytest.approx(0.33, abs=0.08)
+    assert final.signals["flood"].note == "user busy"
