@@ -138,9 +138,12 @@ def add_offers(database: Database, found: Sequence[Offer]) -> None:
             " seen = seen + excluded.seen, threshold = max(threshold, excluded.threshold)",
             (*key, offer.seen, offer.threshold),
         )
-        for candidate in offer.candidates:
+        threshold = _threshold(database, key)
+        better = [one for one in offer.candidates if one.drawn.priority > threshold]
+        for candidate in better:
             _insert(database, key, candidate)
-        _evict(database, key, offer.per_hour)
+        if better or offer.threshold >= threshold:
+            _evict(database, key, offer.per_hour)
 
 
 def _insert(database: Database, key: tuple[str, str, int], candidate: Candidate) -> None:
@@ -175,9 +178,7 @@ def _evict(database: Database, key: tuple[str, str, int], per_hour: int) -> None
         f"SELECT id, priority, state FROM reviews WHERE {of_hour} ORDER BY priority DESC, id",  # noqa: S608 - a constant
         key,
     )
-    (threshold,) = database.row(
-        "SELECT threshold FROM review_hours WHERE route = ? AND arm = ? AND hour = ?", key
-    ) or (0.0,)
+    threshold = _threshold(database, key)
     kept = [row for row in rows if row[1] > threshold][:per_hour]
     out = [row for row in rows if row not in kept]
     for item_id, priority, state in out:
@@ -191,6 +192,11 @@ def _evict(database: Database, key: tuple[str, str, int], per_hour: int) -> None
             "UPDATE review_hours SET threshold = ? WHERE route = ? AND arm = ? AND hour = ?",
             (threshold, *key),
         )
+
+
+def _threshold(database: Database, key: tuple[str, str, int]) -> float:
+    found = database.row("SELECT threshold FROM review_hours WHERE route = ? AND arm = ? AND hour = ?", key)
+    return float(found[0]) if found else 0.0
 
 
 def _hash(text: str) -> str:
