@@ -2,7 +2,7 @@
 
     make bench-detection DATA=../shared/data                      everything; hours
     .venv/bin/python -m benchmarks.detection DATA --quick         the same, fewer and shorter; minutes
-    .venv/bin/python -m benchmarks.detection DATA --only nulls drifts [--pool tulu] [--world topics]
+    .venv/bin/python -m benchmarks.detection DATA --only nulls drifts [--null sessions] [--world topics]
     .venv/bin/python -m benchmarks.detection DATA --scenario NAME --write FOLDER     files for the commands
 
 Prints a Markdown page of everything measured so far; `--out FILE` writes it and `--plots FOLDER` draws. DATA is a folder
@@ -24,6 +24,7 @@ from typing import NamedTuple
 from benchmarks.detection import coverage, drifts, equal_power, nulls, peer_tables, peers, plots, windows
 from benchmarks.detection.pools import Data
 from benchmarks.detection.report import Kept
+from benchmarks.detection.worlds import worlds
 from monitor.commands.terminal import progress
 from monitor.threads import use_one_thread
 
@@ -53,7 +54,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--quick", action="store_true", help="a few minutes in all; figures of no weight")
     parser.add_argument("--only", nargs="*", choices=list(SECTIONS), default=list(SECTIONS))
-    parser.add_argument("--pool", default="", help="nulls of the pools whose name holds this")
+    parser.add_argument("--null", default="", help="nulls whose title holds this")
     parser.add_argument("--world", default="", help="drifts and peers of the worlds whose name holds this")
     parser.add_argument("--scenario", default="", help="pairs of the scenarios whose name holds this")
     parser.add_argument("--write", type=Path, help="write both sides of the scenarios here, and stop")
@@ -79,45 +80,55 @@ def main() -> None:
 
 
 def _nulls(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
-    chosen = [null for null in nulls.NULLS if arguments.pool in null.pool]
-    pools, counted = nulls.pools(data), []
+    chosen = [null for null in nulls.NULLS if arguments.null in null.title]
+    kept, pools = Kept(arguments.cache), nulls.pools(data)
     with _ticking("nulls", len(chosen) * sizes.seeds) as tick:
         for null in chosen:
             pool = pools[null.pool]
-            counted.append(
-                nulls.count(null, pool, data.identity, days=sizes.days, seeds=sizes.seeds, tick=tick)
-            )
-            _say(f"{null.name}, {null.pool}: {counted[-1].alarms}")
-    alarms = [
-        [c.null.title, c.alarms.events, c.alarms.days] for c in counted if nulls.UNLEARNT not in c.null.name
-    ]
-    said = f"{sizes.seeds} baselines, {sizes.days:g} days after each."
-    Kept(arguments.cache).keep("nulls", said, [("", nulls.write(counted))], alarms=alarms)
+            found = nulls.count(null, pool, data.identity, days=sizes.days, seeds=sizes.seeds, tick=tick)
+            _say(f"{null.title}: {found.alarms}")
+            kept.found.setdefault("nulls", {})[null.title] = nulls.packed(found)
+            counted = nulls.unpacked(kept.found["nulls"])
+            alarms = [
+                [c.null.title, c.alarms.events, c.alarms.days]
+                for c in counted
+                if nulls.UNLEARNT not in c.null.name
+            ]
+            said = f"{sizes.seeds} baselines, {sizes.days:g} days after each."
+            kept.keep("nulls", said, [("", nulls.write(counted))], alarms=alarms)
     if arguments.plots:
         plots.save(arguments.plots / "detection-nulls.svg", plots.nulls(counted))
 
 
 def _drifts(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
-    cells = []
+    kept = Kept(arguments.cache)
     with _ticking("drifts", None) as tick:
-        for cell in drifts.measure(
-            data, baselines=sizes.baselines, runs=sizes.runs, only=arguments.world, tick=tick
-        ):
-            cells.append(cell)
-            _say(f"{cell.change.title}: {cell.delays.write(0.5)}, {cell.delays.write(0.9)}")
+        for name in [name for name in worlds() if arguments.world in name]:
+            mine = list(drifts.measure(data, name, baselines=sizes.baselines, runs=sizes.runs, tick=tick))
+            for cell in mine:
+                _say(f"{cell.change.title}: {cell.delays.write(0.5)}, {cell.delays.write(0.9)}")
+            kept.found.setdefault("worlds", {})[name] = drifts.packed(mine)
+            cells = [
+                cell for each in worlds() for cell in drifts.unpacked(kept.found["worlds"].get(each, []))
+            ]
+            _keep_drifts(kept, cells, sizes)
+    if arguments.plots:
+        plots.save(arguments.plots / "detection-delays.svg", plots.delays(cells))
+        plots.save(arguments.plots / "detection-power.svg", plots.power(cells))
+
+
+def _keep_drifts(kept: Kept, cells: list[drifts.Cell], sizes: Sizes) -> None:
     parts = [
         ("Delays", drifts.write_delays(cells)),
         ("What verdicts said", drifts.write_words(cells)),
         ("All runs together", drifts.write_sums(cells)),
     ]
     found = {c.change.title: [d if d < drifts.HORIZON else None for d in c.delays.found] for c in cells}
-    said = f"{sizes.baselines} baselines, {sizes.runs} runs on each; a run without an alarm counts as {drifts.HORIZON:,.0f}."
-    Kept(arguments.cache).keep(
-        "drifts", said, parts, delays=found, horizon=drifts.HORIZON, sums=drifts.sums(cells)
+    said = (
+        f"{sizes.baselines} baselines, {sizes.runs} runs on each; a run without an alarm counts as "
+        f"{drifts.HORIZON:,.0f} exchanges."
     )
-    if arguments.plots:
-        plots.save(arguments.plots / "detection-delays.svg", plots.delays(cells))
-        plots.save(arguments.plots / "detection-power.svg", plots.power(cells))
+    kept.keep("drifts", said, parts, delays=found, horizon=drifts.HORIZON, sums=drifts.sums(cells))
 
 
 def _windows(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:

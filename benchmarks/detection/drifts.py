@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -77,27 +77,22 @@ class Cell(NamedTuple):
         return Delays.of((run.delay for run in self.runs), HORIZON)
 
 
-def measure(
-    data: Data, *, baselines: int, runs: int, only: str = "", tick: Callable[[], None]
-) -> Iterator[Cell]:
-    """Yield every cell of every world whose name holds `only`; `runs` on each of so many baselines."""
-    for name, build in worlds().items():
-        if only not in name:
-            continue
-        found: dict[str, list[Run]] = {}
-        changes: dict[str, Change] = {}
-        for seed in range(baselines):
-            rng = np.random.default_rng([2, seed])
-            world = build(data, rng, seed)
-            history = history_of(world)
-            sight = Sight(learn(world.pool, history, data.identity), world.pool)
-            for change in world.changes:
-                changes[change.title] = change
-                mine = found.setdefault(change.title, [])
-                mine += [one_run(sight, world, change, rng) for _ in range(runs)]
-            tick()
-        for title, change in changes.items():
-            yield Cell(name, change._replace(rows=change.rows[:0]), tuple(found[title]))
+def measure(data: Data, name: str, *, baselines: int, runs: int, tick: Callable[[], None]) -> Iterator[Cell]:
+    """Yield every cell of a world; `runs` on each of so many baselines."""
+    found: dict[str, list[Run]] = {}
+    changes: dict[str, Change] = {}
+    for seed in range(baselines):
+        rng = np.random.default_rng([2, seed])
+        world = worlds()[name](data, rng, seed)
+        history = history_of(world)
+        sight = Sight(learn(world.pool, history, data.identity), world.pool)
+        for change in world.changes:
+            changes[change.title] = change
+            mine = found.setdefault(change.title, [])
+            mine += [one_run(sight, world, change, rng) for _ in range(runs)]
+        tick()
+    for title, change in changes.items():
+        yield Cell(name, change._replace(rows=change.rows[:0]), tuple(found[title]))
 
 
 def history_of(world: World) -> Stream:
@@ -152,6 +147,50 @@ def _until_later(sight: Sight, stream: Stream, since: float) -> list[Alarm]:
         if alarm.minute * MINUTE >= since:
             found.append(alarm)
     return [found[0], found[-1]] if found else []
+
+
+def packed(cells: list[Cell]) -> list[dict[str, Any]]:
+    """Return cells in the form of JSON, without the rows that changes draw from; a miss is null."""
+    return [
+        {
+            "world": cell.world,
+            "name": cell.change.name,
+            "share": cell.change.share,
+            "cause": cell.change.cause.value,
+            "direction": cell.change.direction.value if cell.change.direction else None,
+            "gradual": cell.change.gradual,
+            "runs": [[None if run.delay == _NEVER else run.delay, *run[1:]] for run in cell.runs],
+        }
+        for cell in cells
+    ]
+
+
+def unpacked(found: list[dict[str, Any]]) -> list[Cell]:
+    """Return cells again."""
+    nothing = np.zeros(0, dtype=np.intp)
+    return [
+        Cell(
+            each["world"],
+            Change(
+                each["name"],
+                nothing,
+                each["share"],
+                Cause(each["cause"]),
+                Direction(each["direction"]) if each["direction"] else None,
+                each["gradual"],
+            ),
+            tuple(
+                Run(
+                    _NEVER if delay is None else delay,
+                    early,
+                    Said(*at_once) if at_once else None,
+                    Said(*later) if later else None,
+                )
+                for delay, early, at_once, later in each["runs"]
+            ),
+        )
+        for each in found
+    ]
 
 
 def write_delays(cells: list[Cell]) -> str:

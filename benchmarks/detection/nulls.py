@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -119,6 +119,21 @@ def drawn(null: Null, pool: Pool, days: float, rng: Random) -> tuple[Stream, Str
     cut = 5 * DAY + null.learn_days * DAY if null.learn_days else whole.times[SIZE]
     stream = whole.after(cut).until(cut + days * DAY)
     return whole.until(cut), lossy(stream, rng) if null.loss else stream
+
+
+def packed(counted: Counted) -> list[Any]:
+    """Return what was counted in the form of JSON."""
+    return [counted.alarms.events, counted.alarms.days, counted.raised, dict(counted.families)]
+
+
+def unpacked(found: dict[str, list[Any]]) -> list[Counted]:
+    """Return what was counted again, by the title of its null, in the order of `NULLS`."""
+    return [
+        Counted(null, Rate(events, days), raised, Counter(families))
+        for null in NULLS
+        if null.title in found
+        for events, days, raised, families in [found[null.title]]
+    ]
 
 
 def write(counted: list[Counted]) -> str:
