@@ -13,7 +13,7 @@ from monitor.commands.document import print_document
 from monitor.commands.offline import JsonOption, TritonOption, faults, offline_scorer, read_file
 from monitor.commands.terminal import note, progress
 from monitor.contract.command import CommandFault, Settings, with_flags
-from monitor.contract.config import Config
+from monitor.contract.config import BaselineConfig, Config, Detection
 
 if TYPE_CHECKING:
     from monitor.contract import Exchange
@@ -73,30 +73,46 @@ def calibrate(
         detection = msgspec.structs.replace(detection, false_alarms_per_month=budget)
     exchanges = _one_route(_history(config, history, route), route)
     with faults():
-        from monitor.offline.backtest import timed
-        from monitor.offline.blocks import HistoryTooShort
-        from monitor.offline.calibrate import calibrate as run
-
-        if history is not None and not any(exchange.time for exchange in exchanges):
-            note(f"{history}: carries no times; taken as {per_minute:g} exchanges a minute (--per-minute)")
-        ordered = timed(exchanges, per_minute)
+        ordered = _in_order(exchanges, per_minute)
         with offline_scorer(config, triton) as scorer:
-            scored = _score(ordered, scorer, quiet=as_json)
-            identity = scorer.identity
-        try:
-            with progress("replaying", resamples, quiet=as_json) as advance:
-                found = run(
-                    scored,
-                    scorer=identity,
-                    learning=config.baseline,
-                    detection=detection,
-                    resamples=resamples,
-                    progress=advance,
-                )
-        except HistoryTooShort as error:
-            raise CommandFault(str(error)) from None
+            scored, identity = _score(ordered, scorer, quiet=as_json), scorer.identity
+        calibrating = config.baseline, detection
+        found = _calibrated(scored, identity, calibrating, resamples, quiet=as_json)
     _show(found, as_json=as_json)
     return 0
+
+
+def _calibrated(
+    scored: Scored, scorer: str, settings: tuple[BaselineConfig, Detection], resamples: int, *, quiet: bool
+) -> Calibration:
+    from monitor.offline.blocks import HistoryTooShort
+    from monitor.offline.calibrate import calibrate as run
+
+    learning, detection = settings
+    try:
+        with progress("replaying", resamples, quiet=quiet) as advance:
+            return run(
+                scored,
+                scorer=scorer,
+                learning=learning,
+                detection=detection,
+                resamples=resamples,
+                progress=advance,
+            )
+    except HistoryTooShort as error:
+        raise CommandFault(str(error)) from None
+
+
+def _in_order(exchanges: list[Exchange], per_minute: float) -> list[Exchange]:
+    """Put a history into the order of its times, or give it times where it has none. Raises CommandFault."""
+    from monitor.offline.backtest import timed
+
+    untimed = sum(exchange.time == 0.0 for exchange in exchanges)
+    if untimed == len(exchanges):
+        note(f"the history carries no times; taken as {per_minute:g} exchanges a minute (--per-minute)")
+    elif untimed:
+        raise CommandFault(f"{untimed} of {len(exchanges)} exchanges have no time; expected all or none")
+    return timed(exchanges, per_minute)
 
 
 def _show(found: Calibration, *, as_json: bool) -> None:

@@ -102,3 +102,6 @@ def test_too_little_is_one_line_and_status_2(tmp_path: Path, capsys: pytest.Capt
     said = capsys.readouterr().err.strip().splitlines()
     assert "50 exchanges; expected 400" in said[-1]
     assert run(str(tmp_path / "absent.jsonl")) == 2
+    write_exchanges(path, [*history(50, 0.0), *history(450, 60.0)])
+    assert run(str(path)) == 2
+    assert "50 of 500 exchanges have no time" in capsys.readouterr().err
