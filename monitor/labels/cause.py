@@ -19,7 +19,7 @@ from monitor.labels.panel import EVERYBODY, Key, Panel, richest
 
 _FEWEST = 12
 # Newest events of a stream among which its change is looked for, and fewest since.
-_SCANNED, _FEWEST_SINCE = 2000, 5
+_SCANNED, _FEWEST_SINCE = 10_000, 5
 # Part of the later labels that come from annotators who gave none before.
 _MOSTLY_NEW = 0.5
 _SHOWN = 6

@@ -6,9 +6,11 @@ import random
 from pathlib import Path
 
 import numpy as np
+from msgspec.structs import replace
 
 from monitor.contract import Cause, Direction, Exchange, LabelCause, Labels, Tier, Verdict
-from monitor.contract.config import Detection
+from monitor.contract.config import BaselineConfig, Detection
+from monitor.offline.compare import compare
 from monitor.offline.exchange_file import read_exchanges
 from monitor.offline.labels import (
     LabelStream,
@@ -123,3 +125,29 @@ def test_few_labels_are_not_judged():
     assert not labelled(some.exchanges[:10], some.exchanges)
     assert len(judgements(some)) == 60
     assert {j.item for j in judgements(some)} != {""}
+
+
+def test_compare_tells_labels_beside_the_exchanges(traffic, scored):
+    """The same texts, other people who say the reverse: drifted, to be looked at, and the scorer is another."""
+
+    def said(seed: int, who: str, *, flipped: bool) -> Scored:
+        exchanges = traffic(150, seed=seed)
+        return scored(
+            [
+                replace(e, label="good" if (i % 3 == 0) is not flipped else "bad", annotator=who, reward=None)
+                for i, e in enumerate(exchanges)
+            ]
+        )
+
+    def compared(window: Scored) -> Verdict:
+        known = said(1, "anna", flipped=False)
+        settings = {"learning": BaselineConfig(clusters=4), "detection": Detection()}
+        return compare(known, window, scorer="fake-16", alpha=0.01, now=1.0, **settings)
+
+    same = compared(said(2, "anna", flipped=False))
+    assert same.labels is not None
+    assert (same.drifted, same.labels.drifted) == (False, False)
+    other = compared(said(2, "ben", flipped=True))
+    assert (other.drifted, other.cause, other.labels.cause) == (True, Cause.SCORER, LabelCause.ANNOTATOR)
+    assert other.tier is Tier.MINOR
+    assert "label_shift" in other.signals
