@@ -87,6 +87,7 @@ def resolve(
     *,
     note: Annotated[str, typer.Option(metavar="TEXT", help="Why.")] = "",
     by: Annotated[str, typer.Option(metavar="NAME", help="Who judges [default: your user name].")] = "",
+    feedback: Annotated[bool, typer.Option("--feedback", help="Count it as a label, too.")] = False,
     url: UrlOption = "",
     as_json: JsonOption = False,
 ) -> int:
@@ -94,7 +95,7 @@ def resolve(
     if outcome not in _OUTCOMES:
         raise CommandFault(f"OUTCOME: got {outcome!r}; expected one of: {', '.join(_OUTCOMES)}")
     base, token = _base(settings, url)
-    said = {"outcome": outcome, "note": note, "by": by or getpass.getuser()}
+    said = {"outcome": outcome, "note": note, "by": by or getpass.getuser(), "feedback": feedback}
     document = _decoded(ask(f"{base}/-/review/{_quoted(item_id)}", token, msgspec.json.encode(said)))
     if as_json:
         print_document(document)

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from monitor.contract import Feedback
 from monitor.store import Store
 
 _MOST = 1000
@@ -29,6 +30,8 @@ class Judgement(msgspec.Struct, forbid_unknown_fields=True):
     outcome: Literal["ok", "bad", "unsure"]
     by: str
     note: str = ""
+    # Whether it also counts as a label, as feedback would: off, because reviewed exchanges are not drawn evenly.
+    feedback: bool = False
 
 
 class ReviewDesk:
@@ -58,8 +61,14 @@ class ReviewDesk:
     def resolve(self, item_id: str, said: Judgement) -> dict[str, Any]:
         """Keep a judgement. Raises KeyError."""
         with self._lock:
-            resolve = self._store.reviews.resolve
-            return {"item": resolve(item_id, said.outcome, note=said.note, by=said.by, now=self._clock())}
+            now, resolve = self._clock(), self._store.reviews.resolve
+            item = resolve(item_id, said.outcome, note=said.note, by=said.by, now=now)
+            if said.feedback and item.exchange is not None and said.outcome != "unsure":
+                label = Feedback(
+                    exchange=item.exchange, label=said.outcome, annotator=said.by, time=now, route=item.route
+                )
+                self._store.feedback.add([label], now)
+            return {"item": item}
 
 
 Authorised = Callable[[Request], bool]

@@ -154,6 +154,16 @@ async def test_what_cannot_be_judged_is_refused(client, path, body, status):
     assert answer.json()["error"]["message"]
 
 
+async def test_a_judgement_is_a_label_only_where_asked(client, store):
+    """Reviews are no even sample, so they become labels only on request; `unsure` never does."""
+    ids = [item["id"] for item in (await client.get("/-/review", headers=TOKEN)).json()["items"]]
+    for item_id, outcome, asked in zip(ids, ("bad", "bad", "unsure"), (False, True, True), strict=False):
+        said = {"outcome": outcome, "by": "ann", "feedback": asked}
+        assert (await client.post(f"/-/review/{item_id}", headers=TOKEN, json=said)).status_code == 200
+    rows = store.database.rows("SELECT exchange, annotator, label, route FROM feedback")
+    assert rows == [(store.reviews.get(ids[1]).exchange, "ann", "bad", "default")]
+
+
 async def test_bad_questions_are_refused(client):
     """A wrong state or limit, an unknown item, a body that is no JSON by its type."""
     for query in ("state=old", "limit=0", "limit=x", "limit=5000"):
