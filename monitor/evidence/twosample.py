@@ -114,8 +114,11 @@ class Labelled(NamedTuple):
         if min(int(self.label.sum()), int((~self.label).sum())) < _FEWEST:
             return None
         blocks = [block for block in statistics(rows) if block.features.shape[1]]
-        contrasts = self.permuted() if self.witness is None else self.flipped(self.witness)
-        return permutation_p(blocks, contrasts) if blocks else None
+        if not blocks:
+            return None
+        if self.witness is None:
+            return permutation_p(blocks, self.permuted())
+        return permutation_p(blocks, self.flipped(self.witness), ranked=True)
 
     def permuted(self) -> Floats:
         """Return (1 + permutations, n) contrasts of window against the rest, the observed one first.
@@ -174,14 +177,17 @@ def witnesses(pooled: Scored, label: NDArray[np.bool_]) -> NDArray[np.intp] | No
     return of if fewest >= _FEWEST_USERS and len(ids) < len(of) else None
 
 
-def permutation_p(blocks: Sequence[Block], contrasts: Floats) -> float:
+def permutation_p(blocks: Sequence[Block], contrasts: Floats, *, ranked: bool = False) -> float:
     """Return the p-value of the observed contrast (row 0) under all blocks' statistics together.
 
     Each statistic is made comparable by the tail of its permutation distribution (Pearson III, fitted), then the mean
-    of -log p, strong against broad change, and their maximum, strong against a narrow one, are added.
+    of -log p, strong against broad change, and their maximum, strong against a narrow one, are added. `ranked`: a few
+    large witnesses make distributions that no curve fits, so the fitted tail counts only beyond the largest of all.
     """
     surprise = np.column_stack([-np.log(_tail(_summary(block, contrasts))) for block in blocks])
-    return float(_tail(np.log(2.0 * surprise.mean(axis=1) + surprise.max(axis=1)))[0])
+    whole = np.log(2.0 * surprise.mean(axis=1) + surprise.max(axis=1))
+    p_value, rank = float(_tail(whole)[0]), int((whole >= whole[0]).sum())
+    return max(p_value, rank / len(whole)) if ranked and rank > 1 else p_value
 
 
 def _summary(block: Block, contrasts: Floats) -> Floats:
