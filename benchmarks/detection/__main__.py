@@ -73,7 +73,10 @@ def main() -> None:
     sizes = (QUICK if arguments.quick else FULL)._replace(**chosen)
     for name in arguments.only:
         SECTIONS[name](data, arguments, sizes)
-    page = Kept(arguments.cache).page(arguments.plots)
+    kept = Kept(arguments.cache)
+    if arguments.plots:
+        _draw(kept, arguments.plots)
+    page = kept.page(arguments.plots)
     print(page)
     if arguments.out:
         arguments.out.write_text(page, encoding="utf-8")
@@ -96,8 +99,6 @@ def _nulls(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
             ]
             said = f"{sizes.seeds} baselines, {sizes.days:g} days after each."
             kept.keep("nulls", said, [("", nulls.write(counted))], alarms=alarms)
-    if arguments.plots:
-        plots.save(arguments.plots / "detection-nulls.svg", plots.nulls(counted))
 
 
 def _drifts(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
@@ -108,13 +109,23 @@ def _drifts(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
             for cell in mine:
                 _say(f"{cell.change.title}: {cell.delays.write(0.5)}, {cell.delays.write(0.9)}")
             kept.found.setdefault("worlds", {})[name] = drifts.packed(mine)
-            cells = [
-                cell for each in worlds() for cell in drifts.unpacked(kept.found["worlds"].get(each, []))
-            ]
-            _keep_drifts(kept, cells, sizes)
-    if arguments.plots:
-        plots.save(arguments.plots / "detection-delays.svg", plots.delays(cells))
-        plots.save(arguments.plots / "detection-power.svg", plots.power(cells))
+            _keep_drifts(kept, _cells(kept), sizes)
+
+
+def _cells(kept: Kept) -> list[drifts.Cell]:
+    """Return the cells of every world that was measured, in the order of the worlds."""
+    found = kept.found.get("worlds", {})
+    return [cell for name in worlds() for cell in drifts.unpacked(found.get(name, []))]
+
+
+def _draw(kept: Kept, folder: Path) -> None:
+    counted, cells = nulls.unpacked(kept.found.get("nulls", {})), _cells(kept)
+    if counted:
+        plots.save(folder / "detection-nulls.svg", plots.nulls(counted))
+    if cells:
+        plots.save(folder / "detection-delays.svg", plots.delays(cells))
+    if any(cell.world == "topics" for cell in cells):
+        plots.save(folder / "detection-power.svg", plots.power(cells))
 
 
 def _keep_drifts(kept: Kept, cells: list[drifts.Cell], sizes: Sizes) -> None:

@@ -22,8 +22,11 @@ Texts are public data that the detection was developed on, so read this as a des
 exact, at 95 %. Streams are drawn at ten exchanges a minute unless said; the budget is one false alarm in 30 days.
 """
 _PLOTS = {
-    "nulls": ("detection-nulls.svg", "False alarms in 30 days on unchanged traffic"),
-    "drifts": ("detection-delays.svg", "Exchanges from a change to its alarm"),
+    "nulls": [("detection-nulls.svg", "False alarms in 30 days on unchanged traffic")],
+    "drifts": [
+        ("detection-delays.svg", "Exchanges from a change to its alarm"),
+        ("detection-power.svg", "Share of runs with an alarm, by exchanges since a novel topic arrived"),
+    ],
 }
 _ORDER = ("nulls", "drifts", "windows", "coverage", "peers")
 
@@ -53,9 +56,9 @@ class Kept:
             if section is None:
                 continue
             lines += [f"## {_TITLES[name]}\n", section["said"], ""]
-            plot = _PLOTS.get(name)
-            if plot and images and (images / plot[0]).exists():
-                lines += [f"![{plot[1]}](img/{plot[0]})", ""]
+            for file, title in _PLOTS.get(name, []):
+                if images and (images / file).exists():
+                    lines += [f"![{title}](img/{file})", ""]
             for title, text in section["parts"]:
                 lines += [f"### {title}\n" if title else "", text]
         return "\n".join(lines)
