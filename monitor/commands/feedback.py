@@ -16,12 +16,12 @@ from monitor.commands.offline import JsonOption, faults
 from monitor.commands.terminal import note
 from monitor.contract.command import CommandFault, Settings, with_flags
 
-feedback = typer.Typer(no_args_is_help=True, help="What people say of exchanges.")
-app.add_typer(feedback, name="feedback")
-
 _ENDS = (
     "Exit status: 0 when the file was taken; 2 when the file, the state or the configuration cannot be used."
 )
+feedback = typer.Typer(no_args_is_help=True, rich_markup_mode=None, epilog=_ENDS)
+app.add_typer(feedback, name="feedback", help="What people say of exchanges.", short_help="What people say.")
+
 _SHOWN = 5
 
 

@@ -11,6 +11,9 @@ from monitor.cli import build_app
 from monitor.contract.command import run_app
 
 COMMANDS = (
+    "calibrate",
+    "feedback",
+    "review",
     "up",
     "proxy",
     "monitor",

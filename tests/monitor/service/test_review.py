@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -182,6 +183,9 @@ def serving(folder, reference) -> Iterator[str]:
         listener = uvicorn.Config(app, port=0, log_config=None).bind_socket()
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
+        deadline = time.monotonic() + 20.0
+        while not server.started and time.monotonic() < deadline:
+            time.sleep(0.01)
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
