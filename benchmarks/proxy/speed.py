@@ -40,6 +40,7 @@ BODY = {
 }
 MIRROR_ON, MIRROR_OFF = "Driftgate", "Driftgate, mirror off"
 STREAMS, EVENTS = 64, 100
+SETTLE_S = 0.6
 _PERCENTILE = re.compile(r"^ +(50|99)% +([0-9.]+)(us|ms|s|m)$", re.MULTILINE)
 _COUNT = re.compile(r"(\d+) requests in ([0-9.]+)(ms|s|m)")
 _UNIT_S = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
@@ -215,6 +216,7 @@ def wrk(target: Target, folder: Path, connections: int, seconds: int) -> Load:
     text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 30).stdout
     if "Non-2xx" in text:
         raise RuntimeError(f"{target.name} answers with errors:\n{text}")
+    time.sleep(SETTLE_S)  # what the mirror still has to write belongs to these requests, too
     after = target.proxy.cpu_s() if target.proxy else 0.0
     counted = _COUNT.search(text)
     n = int(counted[1]) if counted else 0
