@@ -1,9 +1,10 @@
 """The mirror: from captures to batches on the bus, in a thread of its own.
 
 Law: `offer` appends to a queue and returns; it never blocks, never raises and wakes nobody. The writer thread looks
-every `flush_s`, assembles, publishes, and retries with growing pauses while the bus is away; what waits meanwhile
-is bounded by the budget, and what no longer fits is dropped at capture and counted. The law of counting:
-received = mirrored + dropped by reason + pending, and pending is 0 after a flush.
+every `LOOK_S` while there is traffic, assembles, publishes a full batch or what is `flush_s` old, and retries with
+growing pauses while the bus is away; what waits meanwhile is bounded by the budget, and what no longer fits is dropped
+at capture and counted. The law of counting: received = mirrored + dropped by reason + pending, and pending is 0 after a
+flush.
 
 `except Exception` stands here once: a capture that assembling cannot handle is counted (`internal`), logged, and
 must not take the others with it.
@@ -34,6 +35,8 @@ log = structlog.get_logger(__name__)
 # Exchanges in one publish: large enough to share a commit, small enough to encode in well under a millisecond.
 BATCH = 200
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
+# The interpreter runs one thread at a time: what is assembled at once holds the serving thread.
+LOOK_S = 0.005
 
 _DROPPED = {name.removeprefix("dropped."): i for name, i in INDEX.items() if name.startswith("dropped.")}
 _MIRRORED = INDEX["mirrored"]
@@ -160,16 +163,32 @@ class MirrorWriter(threading.Thread):
         self._bus: Bus | None = None
         # Sees every assembled exchange, in this thread; neither waits nor raises.
         self.observe: Callable[[Capture, Exchange], None] | None = None
+        # Assembled and not yet published, the bytes of the budget they hold, and when they are to be published.
+        self._batch: list[Exchange] = []
+        self._held = 0
+        self._due = 0.0
 
     def run(self) -> None:
         """Write until stopped, then write what is left."""
-        last = False
+        last = busy = False
         while not last:
-            last = self._stopping.wait(self._flush_s)
-            while self._mirror.queue:
-                self._write_batch()
+            last = self._stopping.wait(self._pause(busy=busy))
+            busy = self._take()
+            if last or time.monotonic() >= self._due:
+                self._publish_batch()
         if self._bus is not None:
             self._bus.close()
+
+    @property
+    def waiting(self) -> int:
+        """Exchanges that are not on the bus yet."""
+        return len(self._mirror.queue) + len(self._batch)
+
+    def _pause(self, *, busy: bool) -> float:
+        """Return how long to rest: short while exchanges come, because what has piled up would hold the serving thread."""
+        if busy:
+            return min(LOOK_S, self._flush_s)
+        return max(0.0, self._due - time.monotonic()) if self._batch else self._flush_s
 
     def reconfigure(self, assemble: Assembler, flush_s: float) -> None:
         """Go on with other rules, what waits included."""
@@ -183,18 +202,29 @@ class MirrorWriter(threading.Thread):
         self.join(timeout_s + 1.0)
         return not self.is_alive()
 
-    def _write_batch(self) -> None:
-        queue, held = self._mirror.queue, 0
-        exchanges: list[Exchange] = []
-        while queue and len(exchanges) < BATCH:
+    def _take(self) -> bool:
+        """Assemble what waits, publish full batches, and tell whether there was anything."""
+        queue = self._mirror.queue
+        if not queue:
+            return False
+        if not self._batch:
+            self._due = time.monotonic() + self._flush_s
+        while queue:
             capture = queue.popleft()
-            held += capture.held
+            self._held += capture.held
             exchange = self._assembled(capture)
             if exchange is not None:
-                exchanges.append(exchange)
-        if exchanges:
-            self._publish(exchanges)
-        self._mirror.budget.freed += held
+                self._batch.append(exchange)
+            if len(self._batch) >= BATCH:
+                self._publish_batch()
+        return True
+
+    def _publish_batch(self) -> None:
+        if self._batch:
+            self._publish(self._batch)
+            self._batch = []
+        self._mirror.budget.freed += self._held
+        self._held = 0
 
     def _assembled(self, capture: Capture) -> Exchange | None:
         slots = self._board.slots

@@ -214,7 +214,7 @@ class Worker:
         clock = self.mirror.clock.monotonic
         while True:
             self.verdicts.refresh(time.time())
-            self.board.put("queue_exchanges", len(self.mirror.queue))
+            self.board.put("queue_exchanges", self.writer.waiting)
             self.board.put("queue_bytes", max(0, self.mirror.budget.used))
             self.board.copy()
             due = clock() + 1.0
