@@ -40,6 +40,8 @@ BODY = {
 }
 MIRROR_ON, MIRROR_OFF = "Driftgate", "Driftgate, mirror off"
 STREAMS, EVENTS = 64, 100
+# So many that the streams' own cost is what is measured, not that of starting them.
+MANY = 128
 SETTLE_S = 0.6
 _PERCENTILE = re.compile(r"^ +(50|99)% +([0-9.]+)(us|ms|s|m)$", re.MULTILINE)
 _COUNT = re.compile(r"(\d+) requests in ([0-9.]+)(ms|s|m)")
@@ -117,10 +119,9 @@ def _measure(arguments: argparse.Namespace, port: int, folder: Path) -> None:
         throughput(targets, arguments, folder)
         latency(targets, arguments, folder)
         if not arguments.skip_streams:
-            streaming(
-                [t for t in targets if t.name.startswith(("direct", "Drift", "nginx", "Envoy", "vLLM"))],
-                arguments,
-            )
+            quick = [t for t in targets if t.name.startswith(("direct", "Drift", "nginx", "Envoy", "vLLM"))]
+            streaming(quick, arguments)
+            events(quick, max(2, arguments.rounds // 2))
             two_workers(arguments, port, folder)
     finally:
         for target in targets:
@@ -255,6 +256,32 @@ def streaming(targets: Sequence[Target], arguments: argparse.Namespace) -> None:
         streams(target.port, 256)
         if target.proxy is not None:
             print(f"\n{target.name}, memory after 256 streams: {target.proxy.memory_mb():.0f} MB", flush=True)
+
+
+def events(targets: Sequence[Target], rounds: int) -> None:
+    """Print what an event of a stream costs each proxy, and how many a second fill its core."""
+    costs: dict[str, list[float]] = {}
+    for number in range(rounds + 1):
+        for target in targets:
+            if target.proxy is None:
+                continue
+            before = target.proxy.cpu_s()
+            streams(target.port, MANY)
+            time.sleep(SETTLE_S)
+            if number:  # the first round warmed up
+                cost = (target.proxy.cpu_s() - before) / (MANY * EVENTS) * 1e6
+                costs.setdefault(target.name, []).append(cost)
+    print(
+        f"\n| {MANY} streams, one event each 20 ms | CPU µs an event | events a second that fill a core | against Envoy |"
+    )
+    print("|---|--:|--:|--:|")
+    for name, found in costs.items():
+        against = [e / own for e, own in zip(costs.get("Envoy", []), found, strict=False)]
+        filled = [1e6 / cost for cost in found]
+        print(
+            f"| {name} | {spread(found, '{:.1f}')} | {spread(filled, '{:,.0f}')} | {spread(against, '{:.2f}')} |"
+        )
+    print(flush=True)
 
 
 def streams(port: int, count: int, *more: str) -> dict[str, float]:
