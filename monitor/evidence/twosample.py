@@ -74,7 +74,9 @@ def compare_samples(baseline: Scored, window: Scored, seed: int = 0) -> TwoSampl
     families["behaviour"] = answered.p_value(
         lambda rows: behaviour_statistics(pooled, features, rows, unconditional=not shifted)
     )
-    families["service"] = tested.p_value(lambda rows: service_statistics(features, rows))
+    # A tenth of the level is less than a rank among so few permutations can say.
+    served = tested._replace(ranked=False)
+    families["service"] = served.p_value(lambda rows: service_statistics(features, rows))
     known = {name: p for name, p in families.items() if p is not None}
     return TwoSample(known, combined_p(known))
 
@@ -101,12 +103,13 @@ class Labelled(NamedTuple):
     seed: int
     rows: NDArray[np.intp] | None = None
     witness: NDArray[np.intp] | None = None
+    ranked: bool = True
 
     def take(self, mask: NDArray[np.bool_]) -> Labelled:
         """Return the rows of a mask."""
         rows = np.flatnonzero(mask)
         witness = None if self.witness is None else self.witness[rows]
-        return Labelled(self.label[rows], self.stratum[rows], self.seed, rows, witness)
+        return self._replace(label=self.label[rows], stratum=self.stratum[rows], rows=rows, witness=witness)
 
     def p_value(self, statistics: Callable[[NDArray[np.intp]], list[Block]]) -> float | None:
         """Test these rows; None where either side has too few of them."""
@@ -117,7 +120,7 @@ class Labelled(NamedTuple):
         if not blocks:
             return None
         if self.witness is None:
-            return permutation_p(blocks, self.permuted())
+            return permutation_p(blocks, self.permuted(), ranked=self.ranked)
         return permutation_p(blocks, self.flipped(self.witness), ranked=True)
 
     def permuted(self) -> Floats:
@@ -181,8 +184,9 @@ def permutation_p(blocks: Sequence[Block], contrasts: Floats, *, ranked: bool = 
     """Return the p-value of the observed contrast (row 0) under all blocks' statistics together.
 
     Each statistic is made comparable by the tail of its permutation distribution (Pearson III, fitted), then the mean
-    of -log p, strong against broad change, and their maximum, strong against a narrow one, are added. `ranked`: a few
-    large witnesses make distributions that no curve fits, so the fitted tail counts only beyond the largest of all.
+    of -log p, strong against broad change, and their maximum, strong against a narrow one, are added. `ranked`: the
+    fitted tail is believed only beyond the largest of all; where a permuted one is larger, the rank is a lower bound of
+    the p-value, so that false alarms keep their level whatever the curve.
     """
     surprise = np.column_stack([-np.log(_tail(_summary(block, contrasts))) for block in blocks])
     whole = np.log(2.0 * surprise.mean(axis=1) + surprise.max(axis=1))
