@@ -363,16 +363,23 @@ def _wait_until_scored(ports: Ports, count: int = 3000) -> None:
 
 
 def _worker_rss() -> float:
-    """Return the resident memory of the largest proxy worker, in MB."""
+    """Return the resident memory of the largest proxy worker that this program has started, in MB."""
     sizes = []
     for entry in Path("/proc").iterdir():
         try:
-            if b"proxy.worker" in (entry / "cmdline").read_bytes():
+            if b"proxy.worker" in (entry / "cmdline").read_bytes() and _is_mine(int(entry.name)):
                 pages = int((entry / "statm").read_text().split()[1])
                 sizes.append(pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
         except (OSError, ValueError):
             continue
     return max(sizes, default=float("nan"))
+
+
+def _is_mine(process: int) -> bool:
+    while process > 1 and process != os.getpid():
+        stat = Path(f"/proc/{process}/stat").read_text()
+        process = int(stat.rpartition(")")[2].split()[1])
+    return process == os.getpid()
 
 
 if __name__ == "__main__":

@@ -72,35 +72,24 @@ def build_baseline(
     fit = np.zeros(len(scored.exchanges))
     fit[answered] = held_out_fit(*pairs, settings.seed)
     y = response_features(features.response_style, axes, said.assigned.novelty, fit, reward)
-    prompt = prompt._replace(
-        scores=fit_normal_scores(x[prompted]),
-        terms=_terms([e.prompt for e in scored.exchanges], asked, prompted, prompt),
-    )
-    response = response._replace(
-        scores=fit_normal_scores(_without_missing(y, scored.reward)[answered]),
-        terms=_terms([e.response or "" for e in scored.exchanges], said, answered, response),
-    )
-    design = design_matrix(
-        prompt.scores.transform(x[answered]),
-        asked.assigned.cluster[answered],
-        len(prompt.quantiser.centroids),
-    )
+    texts = [e.prompt for e in scored.exchanges], [e.response or "" for e in scored.exchanges]
+    known = _without_missing(y, scored.reward)
+    prompt = _scored(prompt, x, prompted, _terms(texts[0], asked, prompted, prompt))
+    response = _scored(response, known, answered, _terms(texts[1], said, answered, response))
+    answered_scores = prompt.scores.transform(x[answered])
+    design = design_matrix(answered_scores, asked.assigned.cluster[answered], len(prompt.quantiser.centroids))
     expectation, answers = _fit_expectation(
         design, response.scores.transform(y[answered]), scored.reward[answered].astype(np.float64)
     )
     latency = _fit_latency(features)
     times = np.array([e.time for e in scored.exchanges], dtype=np.float64)
     calendar = read_calendar(times, settings.time_zone)
-    measured = Measured(
-        {
-            "prompt": (prompted, prompt.scores.transform(x[prompted])),
-            "response": (answered, answers.scores),
-            "system": _system_scores(latency, features),
-        },
-        asked.assigned.novelty,
-        features,
-        (asked.held_out, asked.assigned.far),
-    )
+    scores = {
+        "prompt": (prompted, prompt.scores.transform(x[prompted])),
+        "response": (answered, answers.scores),
+        "system": _system_scores(latency, features),
+    }
+    measured = Measured(scores, asked.assigned.novelty, features, (asked.held_out, asked.assigned.far))
     plan = _plan(calendar, measured)
     draft = Baseline(
         id="",
@@ -115,12 +104,7 @@ def build_baseline(
         latency=latency,
         reward_edges=_reward_edges(scored.reward, answered),
         length_slope=_length_slope(scored.reward, features, answered),
-        leak=leak(
-            prompt.scores.transform(x[answered]),
-            answers.scores,
-            asked.assigned.landmark[answered],
-            settings.seed,
-        ),
+        leak=leak(answered_scores, answers.scores, asked.assigned.landmark[answered], settings.seed),
         overdispersion=dispersion(calendar, times, measured, plan.prior),
         reference=Bucket.empty("", (len(prompt.quantiser.centroids), len(response.quantiser.centroids))),
         notes=_notes(len(prompted), len(answered)),
@@ -151,6 +135,11 @@ class _Own(NamedTuple):
     features: Features
     encoded: Encoded
     held_out: tuple[NDArray[np.intp], NDArray[np.intp]]
+
+
+def _scored(side: Side, values: Floats, rows: NDArray[np.intp], terms: tuple[tuple[str, ...], ...]) -> Side:
+    """Return a side with the score functions of some rows' features, and the words that name its clusters."""
+    return side._replace(scores=fit_normal_scores(values[rows]), terms=terms)
 
 
 def _system_scores(latency: NormalScores, features: Features) -> tuple[NDArray[np.intp], Floats]:

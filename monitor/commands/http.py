@@ -17,22 +17,12 @@ _TIMEOUT_S = 5.0
 
 def ask(url: str, token: Secret | None = None, body: bytes | None = None) -> bytes:
     """Fetch a URL, or post a JSON body to it. Raises CommandFault: what was refused is the caller's fault (status 2)."""
-    headers = {} if token is None else {"Authorization": f"Bearer {token.reveal()}"}
-    if not url.startswith(("http://", "https://")):
-        raise CommandFault(f"got {url!r}; expected a URL such as http://127.0.0.1:8082", UNREACHABLE)
-    if body is not None:
-        headers["Content-Type"] = "application/json"
     try:
-        with urlopen(Request(url, body, headers), timeout=_TIMEOUT_S) as answer:  # noqa: S310 the scheme was checked
-            found: bytes = answer.read()
+        return _fetch(url, token, body)
     except HTTPError as error:
         with error:
             status = INPUT_FAULT if error.code < 500 else UNREACHABLE
             raise CommandFault(_refusal(error), status) from None
-    except (URLError, OSError, ValueError) as error:
-        reason: Any = getattr(error, "reason", None) or error
-        raise CommandFault(f"{url} does not answer ({reason})", UNREACHABLE) from None
-    return found
 
 
 def _refusal(error: HTTPError) -> str:
@@ -44,14 +34,31 @@ def _refusal(error: HTTPError) -> str:
 
 
 def get(url: str, token: Secret | None = None) -> bytes:
-    """Fetch a plain URL, with a bearer token where one is given. Raises CommandFault."""
+    """Fetch a plain URL, with a bearer token where one is given. Raises CommandFault, for a refusal too."""
+    try:
+        return _fetch(url, token, None)
+    except HTTPError as error:
+        with error:
+            raise _silent(url, error) from None
+
+
+def _fetch(url: str, token: Secret | None, body: bytes | None) -> bytes:
+    """Fetch or post. Raises HTTPError for a refusal, CommandFault where nobody answers."""
     if not url.startswith(("http://", "https://")):
         raise CommandFault(f"got {url!r}; expected a URL such as http://127.0.0.1:8081", UNREACHABLE)
     headers = {} if token is None else {"Authorization": f"Bearer {token.reveal()}"}
+    if body is not None:
+        headers["Content-Type"] = "application/json"
     try:
-        with urlopen(Request(url, headers=headers), timeout=_TIMEOUT_S) as answer:  # noqa: S310 the scheme was checked
-            body: bytes = answer.read()
+        with urlopen(Request(url, body, headers), timeout=_TIMEOUT_S) as answer:  # noqa: S310 the scheme was checked
+            found: bytes = answer.read()
+    except HTTPError:
+        raise
     except (URLError, OSError, ValueError) as error:
-        reason: Any = getattr(error, "reason", None) or error
-        raise CommandFault(f"{url} does not answer ({reason})", UNREACHABLE) from None
-    return body
+        raise _silent(url, error) from None
+    return found
+
+
+def _silent(url: str, error: Exception) -> CommandFault:
+    reason: Any = getattr(error, "reason", None) or error
+    return CommandFault(f"{url} does not answer ({reason})", UNREACHABLE)

@@ -19,7 +19,7 @@ to be independent.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -124,23 +124,26 @@ class Labelled(NamedTuple):
         return permutation_p(blocks, self.flipped(self.witness), ranked=True)
 
     def permuted(self) -> Floats:
-        """Return (1 + permutations, n) contrasts of window against the rest, the observed one first.
-
-        Within each stratum the window's rows weigh +1/size and the others -1/size, times the window's share.
-        """
+        """Return (1 + permutations, n) contrasts of window against the rest, the observed one first."""
         rng = np.random.default_rng(self.seed)
         contrasts = np.zeros((_PERMUTATIONS + 1, len(self.label)))
-        for stratum in np.unique(self.stratum):
-            where = np.flatnonzero(self.stratum == stratum)
-            inside = int(self.label[where].sum())
-            outside = len(where) - inside
-            if not inside or not outside:
-                continue
-            weight = np.where(self.label[where], 1.0 / inside, -1.0 / outside) * inside
+        for where, weight in self._weights():
             contrasts[0, where] = weight
             for b in range(1, _PERMUTATIONS + 1):
                 contrasts[b, where] = rng.permutation(weight)
         return contrasts
+
+    def _weights(self) -> Iterator[tuple[NDArray[np.intp], Floats]]:
+        """Yield the rows of each stratum that has both sides, and their weights.
+
+        The window's rows weigh +1/size and the others -1/size, times the window's share.
+        """
+        for stratum in np.unique(self.stratum):
+            where = np.flatnonzero(self.stratum == stratum)
+            inside = int(self.label[where].sum())
+            outside = len(where) - inside
+            if inside and outside:
+                yield where, np.where(self.label[where], 1.0 / inside, -1.0 / outside) * inside
 
     def flipped(self, witness: NDArray[np.intp]) -> Floats:
         """Return contrasts as `permuted` does, with the signs of whole witnesses flipped instead of labels permuted.
@@ -153,13 +156,7 @@ class Labelled(NamedTuple):
         signs = rng.choice((-1.0, 1.0), size=(_PERMUTATIONS + 1, int(of.max()) + 1))
         signs[0] = 1.0
         contrasts = np.zeros((_PERMUTATIONS + 1, len(self.label)))
-        for stratum in np.unique(self.stratum):
-            where = np.flatnonzero(self.stratum == stratum)
-            inside = int(self.label[where].sum())
-            outside = len(where) - inside
-            if not inside or not outside:
-                continue
-            weight = np.where(self.label[where], 1.0 / inside, -1.0 / outside) * inside
+        for where, weight in self._weights():
             signed = weight * signs[:, of[where]]
             # Centring the contrast is centring the features within the stratum.
             contrasts[:, where] = signed - signed.mean(axis=1, keepdims=True)

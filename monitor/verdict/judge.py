@@ -156,7 +156,9 @@ def _cause(findings: Findings, signals: dict[str, Signal], *, explained: bool) -
 
 def _explained_by_questions(baseline: Baseline, window: Bucket, signals: dict[str, Signal]) -> bool:
     """Tell whether other questions alone may have moved the answers as far as they moved."""
-    reference, n, m = baseline.reference, window.count("prompts"), baseline.reference.count("prompts")
+    # As the signals are: beside what the baseline had at these hours.
+    reference = baseline.matched(window).reference
+    n, m = window.count("prompts"), reference.count("prompts")
     moved = signals.get("response_given_prompt")
     if moved is None or not n or not m:
         return False

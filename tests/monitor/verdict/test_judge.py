@@ -276,3 +276,18 @@ def test_answers_that_address_nothing_are_worse(
         "length": Signal(value=0.0, tier=Tier.OK, effect=length),
     }
     assert _direction(reference, signals) is direction
+
+
+def test_other_questions_may_explain_the_answers(reference: Baseline):
+    """Where the questions moved far and the answers no further than the leak lets them, no model is blamed."""
+    mix = window(reference, World(shares=(0.02, 0.08, 0.2, 0.7)))
+    leaky = dataclasses.replace(reference, leak=1.0)
+    assert verdict(leaky, mix, BOTH).cause is Cause.TRAFFIC
+    # Without evidence that the questions moved, nothing is explained by them.
+    assert verdict(leaky, mix, MODEL).cause is Cause.MODEL
+
+
+def test_a_changed_model_is_blamed_though_the_questions_moved(reference: Baseline):
+    """Answers that moved further than other questions could move them are the model's."""
+    both = window(reference, World(shares=(0.3, 0.3, 0.2, 0.2), quality=-0.6, length=2.5))
+    assert verdict(dataclasses.replace(reference, leak=0.1), both, BOTH).cause is Cause.MODEL
