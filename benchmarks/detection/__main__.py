@@ -71,6 +71,9 @@ def main() -> None:
         name: getattr(arguments, name) for name in Sizes._fields if getattr(arguments, name) is not None
     }
     sizes = (QUICK if arguments.quick else FULL)._replace(**chosen)
+    if arguments.write:
+        windows.write_sides(data, arguments.scenario, arguments.write)
+        return
     for name in arguments.only:
         SECTIONS[name](data, arguments, sizes)
     kept = Kept(arguments.cache)

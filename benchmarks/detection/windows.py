@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.detection.figures import Share, table
 from benchmarks.detection.pools import Data, Row
 from monitor.baseline import build_baseline
-from monitor.contract import Verdict
+from monitor.contract import Exchange, Verdict
 from monitor.contract.config import BaselineConfig, Detection
 from monitor.evidence.twosample import join
 from monitor.offline.backtest import Backtest, backtest, timed
@@ -59,20 +59,25 @@ class Seen(NamedTuple):
 
 def pairs(data: Data, only: str = "") -> Iterator[Pair]:
     """Yield the scenarios that concern prompts or responses, not labels alone."""
-    for scenario in data.scenarios:
-        if set(scenario["channels"]) == {"label"} or only not in scenario["name"]:
-            continue
-        a, b = (data.side(scenario, side) for side in "AB")
-        if a and b:
-            yield Pair(scenario, data.scored(a), data.scored(b))
+    for scenario, a, b in _sides(data, only):
+        yield Pair(scenario, data.scored(a), data.scored(b))
 
 
 def write_sides(data: Data, only: str, folder: Path) -> None:
     """Write both sides of scenarios as files for `driftgate compare` and `driftgate backtest`."""
     folder.mkdir(parents=True, exist_ok=True)
-    for pair in pairs(data, only):
-        for name, scored in (("A", pair.a), ("B", pair.b)):
-            write_exchanges(folder / f"{pair.scenario['name']}.{name}.jsonl", scored.exchanges)
+    for scenario, *sides in _sides(data, only):
+        for name, exchanges in zip("AB", sides, strict=True):
+            write_exchanges(folder / f"{scenario['name']}.{name}.jsonl", exchanges)
+
+
+def _sides(data: Data, only: str) -> Iterator[tuple[Row, list[Exchange], list[Exchange]]]:
+    for scenario in data.scenarios:
+        if set(scenario["channels"]) == {"label"} or only not in scenario["name"]:
+            continue
+        a, b = (data.side(scenario, side) for side in "AB")
+        if a and b:
+            yield scenario, a, b
 
 
 def whole_row(pair: Pair, identity: str) -> tuple[str, ...]:
