@@ -29,7 +29,7 @@ from monitor.service.health import Health
 from monitor.service.metrics import Metrics
 from monitor.service.scoring import SkipReason
 from monitor.service.status import StatusReader
-from monitor.store import CounterKey, Work, open_store
+from monitor.store import CounterKey, Lesson, Work, open_store
 from monitor.verdict.signals import SIGNALS
 from proxy import headers
 from proxy.faults import FAULTS
@@ -85,7 +85,8 @@ def monitor_metrics(directory: Path) -> list[Metric]:
     store, bus = open_store(directory / "monitor.sqlite"), MemoryBus()
     bus.put_verdicts([whole_verdict()])
     counts = {CounterKey("r", "a", name): 1 for name in ("scored", "skipped.error")}
-    store.ledger.commit(Work("b", [1], 1e9, {}, {}, [], counts), lambda: 1.0)
+    lessons = [Lesson("new", "s", 5, b"", 1.0, 2.0)]
+    store.ledger.commit(Work("b", [1], 1e9, {}, {}, lessons, counts), lambda: 1.0)
     store.feedback.add([Feedback(exchange="x", label="good")], 1.0, "r")
     reader = StatusReader(Config(), store, bus, Health(started_at=1.0, evaluation_s=0.1), lambda: 1.0)
     found = list(Metrics(reader).collect())

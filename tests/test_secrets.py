@@ -245,7 +245,7 @@ class Town:
                 "token": "env:MONITOR_TOKEN",
                 "evaluate_every_s": 0.2,
             },
-            "baseline": {"size": 100, "clusters": 2},
+            "baseline": {"size": 100, "span_hours": 0, "clusters": 2},
             "detection": {"min_window": 10},
             "routes": routes,
         }

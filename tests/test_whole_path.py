@@ -88,7 +88,7 @@ class Town:
             "scoring": dict(
                 zip(("http_port", "grpc_port", "metrics_port"), ports[4:], strict=True), deadline_s=5.0
             ),
-            "baseline": {"size": 500},
+            "baseline": {"size": 500, "span_hours": 0},
         }
         self.file.write_text(json.dumps(document))  # JSON is YAML
         self.config: Config = load_config(self.file)

@@ -98,7 +98,7 @@ def _nulls(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
             alarms = [
                 [c.null.title, c.alarms.events, c.alarms.days]
                 for c in counted
-                if nulls.UNLEARNT not in c.null.name
+                if not c.null.name.endswith(nulls.UNLEARNT)
             ]
             said = f"{sizes.seeds} baselines, {sizes.days:g} days after each."
             kept.keep("nulls", said, [("", nulls.write(counted))], alarms=alarms)

@@ -28,11 +28,15 @@ from benchmarks.detection.streams import (
     lossy,
     sessions,
 )
+from monitor.baseline.stretches import kept_stretches, stretch_length
 from monitor.contract import Tier
 
 
 class Null(NamedTuple):
-    """A kind of unchanged traffic: from which pool, at which rate, learnt from how many days (None: `SIZE`)."""
+    """A kind of unchanged traffic: from which pool, at which rate, learnt from how many days (None: `SIZE`).
+
+    `live`: of these days as many exchanges are kept, and as evenly, as the running monitor keeps of them.
+    """
 
     name: str
     pool: str
@@ -41,6 +45,7 @@ class Null(NamedTuple):
     learn_days: float | None = None
     fresh: bool = False
     loss: bool = False
+    live: bool = False
 
     @property
     def title(self) -> str:
@@ -57,17 +62,22 @@ class Counted(NamedTuple):
     families: Counter[str]
 
 
-# Here the baseline did not have what the traffic has: no null in the strict sense.
-UNLEARNT = "only 17 hours learnt"
+# Here the baseline did not have what the traffic has: no nulls in the strict sense.
+UNLEARNT = ("only a working day learnt live", "only 17 hours learnt")
 NULLS: tuple[Null, ...] = (
     Null("independent exchanges", "tulu", iid, 10.0),
     Null("independent, texts the baseline never saw", "tulu", iid, 10.0, fresh=True),
     Null("independent prompts the baseline never saw", "clinc", iid, 10.0, fresh=True),
     Null("hours of the week, two weeks learnt", "tulu", hour_of_week, 1.0, learn_days=14.0),
     Null("hours of the week, two weeks learnt", "clinc", hour_of_week, 1.0, learn_days=14.0),
-    Null(f"hours of the week, {UNLEARNT}", "tulu", hour_of_week, 10.0),
+    Null("hours of the week, seven days learnt live", "tulu", hour_of_week, 10.0, learn_days=7.0, live=True),
+    Null(f"hours of the week, {UNLEARNT[0]}", "tulu", hour_of_week, 10.0, learn_days=1.0, live=True),
+    Null(f"hours of the week, {UNLEARNT[1]}", "tulu", hour_of_week, 10.0),
     Null("sessions that stay on a topic", "tulu", sessions, 10.0),
     Null("sessions that stay on a topic", "clinc", sessions, 10.0),
+    Null(
+        "sessions that stay on a topic, a day learnt live", "tulu", sessions, 40.0, learn_days=1.0, live=True
+    ),
     Null("one user sends a tenth, in spells", "tulu", busy_user, 10.0),
     Null("5 % of the mirror lost, after learning", "tulu", iid, 10.0, loss=True),
     Null("low traffic", "tulu", iid, 1.0),
@@ -118,7 +128,16 @@ def drawn(null: Null, pool: Pool, days: float, rng: Random) -> tuple[Stream, Str
     whole = null.generator(rng, pool.topic, Span(null.rate, 5 * DAY, learnt + days))
     cut = 5 * DAY + null.learn_days * DAY if null.learn_days else whole.times[SIZE]
     stream = whole.after(cut).until(cut + days * DAY)
-    return whole.until(cut), lossy(stream, rng) if null.loss else stream
+    history = whole.until(cut)
+    return spread(history) if null.live else history, lossy(stream, rng) if null.loss else stream
+
+
+def spread(history: Stream) -> Stream:
+    """Keep of a stretch of traffic what the running monitor would learn from."""
+    length = stretch_length(SIZE)
+    number = np.arange(len(history.rows)) // length
+    sizes = dict(enumerate(np.bincount(number).tolist()))
+    return history.take(np.isin(number, list(kept_stretches(sizes, SIZE))))
 
 
 def packed(counted: Counted) -> list[Any]:

@@ -79,7 +79,7 @@ class Town:
             "bus": {"retention_bytes": BUS_BYTES},
             "monitor": {"listen": "127.0.0.1:0"},
             "scoring": {"kind": "local"},
-            "baseline": {"size": 5000},
+            "baseline": {"size": 5000, "span_hours": 0},
         }
         self._config = folder / "driftgate.yaml"
         self._config.write_text(json.dumps(document))

@@ -105,7 +105,8 @@ def read_calendar(times: Floats, zone: str) -> Calendar:
     days = (times.max() - times.min()) / _DAY_S
     visit = (times // 3600).astype(np.intp)
     if days < _NEARLY:
-        return Calendar("none", f"it covers {24 * days:.1f} hours, less than a day", zone, nowhere, visit)
+        why = f"it covers {24 * days:.1f} hours, less than a day: hours it has not seen may look like drift"
+        return Calendar("none", why, zone, nowhere, visit)
     hour = hour_of_week(times, zone)
     if days * _DAY_S >= _NEARLY * _WEEKS_S:
         empty = HOURS - len(np.unique(hour))

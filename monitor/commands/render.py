@@ -17,6 +17,7 @@ from rich.text import Text
 
 from monitor.commands.render_labels import label_details, label_line
 from monitor.contract import Attribution, Interval, Shift, Signal, Tier, Verdict
+from monitor.verdict.headline import in_words
 
 STYLES = {
     Tier.LEARNING: "cyan",
@@ -84,9 +85,8 @@ def verdict_lines(verdict: Verdict) -> Iterator[RenderableType]:
     for reason in verdict.reasons:
         yield Padding(f"· {escape(reason)}", (0, 0, 0, 2), expand=False)
     if verdict.progress is not None:
-        have, need = verdict.progress.have, verdict.progress.need
         yield Padding(
-            f"{bar(have / max(1, need), 30)} {have} of {need} exchanges", (0, 0, 0, 2), expand=False
+            f"{bar(verdict.progress.share, 30)} {in_words(verdict.progress)}", (0, 0, 0, 2), expand=False
         )
     if verdict.labels is not None:
         yield label_line(verdict.labels, STYLES[verdict.labels.tier])

@@ -216,11 +216,17 @@ class Monitor(_Section, frozen=True, kw_only=True):
     retention_days: float = 35.0
 
 
+# Exchanges that a baseline is learnt from.
+DEFAULT_SIZE = 10_000
+
+
 class BaselineConfig(_Section, frozen=True, kw_only=True):
     """What the traffic is compared with."""
 
     # Exchanges to learn from when nothing else is given.
-    size: int = 10_000
+    size: int = DEFAULT_SIZE
+    # Hours of traffic that learning from traffic lasts at least; None: see `learning_hours`.
+    span_hours: float | None = None
     # A file of exchanges to create it from instead; empty: learn from traffic.
     file: str = ""
     # Whose clock hours of the day and week are told by: a name of the IANA time zone database.
@@ -228,6 +234,13 @@ class BaselineConfig(_Section, frozen=True, kw_only=True):
     # Clusters of the quantisers of prompts and responses.
     clusters: int = 32
     seed: int = 0
+
+    @property
+    def learning_hours(self) -> float:
+        """Hours that learning lasts at least: a day, but none where a smaller size asks for a verdict soon."""
+        if self.span_hours is not None:
+            return self.span_hours
+        return 24.0 if self.size >= DEFAULT_SIZE else 0.0
 
 
 class Thresholds(_Section, frozen=True, kw_only=True):

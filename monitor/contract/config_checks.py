@@ -62,6 +62,7 @@ LIMITS = (
     _Limit("monitor.blind_after_s", _ABOVE_0, _MORE, _POSITIVE_S),
     _Limit("monitor.retention_days", _ABOVE_0, _MORE, "a positive number of days"),
     _Limit("baseline.size", 100, _MORE, "100 exchanges or more"),
+    _Limit("baseline.span_hours", 0, 24 * 366, "null, or between 0 and 8784 hours"),
     _Limit("baseline.clusters", 2, 256, "between 2 and 256 clusters"),
     _Limit("baseline.seed", 0, 2**32 - 1, "between 0 and 4294967295"),
     _Limit("review.per_hour", 0, 1000, "between 0 and 1000 exchanges an hour"),
@@ -99,6 +100,8 @@ def complaints(config: Config) -> Iterator[str]:
 def _numbers(config: Config) -> Iterator[str]:
     for limit in LIMITS:
         value = reduce(getattr, limit.key.split("."), config)
+        if value is None:
+            continue
         assert isinstance(value, (int, float))  # noqa: S101 a wrong table is a programming error
         if not limit.low <= value <= limit.high or math.isinf(value):
             yield f"{limit.key}: got {value!r}; expected {limit.right}"

@@ -162,10 +162,18 @@ class Labels(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far learning a baseline has come, in exchanges."""
+    """How far learning a baseline has come, in exchanges and in hours of traffic (0 needed: only exchanges count)."""
 
     have: int
     need: int
+    hours: float = 0.0
+    need_hours: float = 0.0
+
+    @property
+    def share(self) -> float:
+        """How much of what is needed is there, in [0, 1]: of exchanges or of hours, whichever is less."""
+        hours = self.hours / self.need_hours if self.need_hours else 1.0
+        return min(self.have / max(1, self.need), hours)
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

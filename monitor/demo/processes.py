@@ -59,7 +59,7 @@ def write_config(directory: Path, upstreams: dict[str, str], *, local: bool) -> 
             "grpc_port": ports[4],
             "metrics_port": ports[5],
         },
-        "baseline": {"size": BASELINE_SIZE},
+        "baseline": {"size": BASELINE_SIZE, "span_hours": 0},
         "routes": [
             {"name": name, "match": f"{name}-*", "variant": {"name": f"{name}-ft", "upstream": upstream}}
             for name, upstream in upstreams.items()

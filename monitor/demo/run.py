@@ -61,7 +61,7 @@ async def _play(directory: Path, options: Options, console: Console) -> None:
     console.print(
         "Two stand-in models (templates, no real model) and generated customers, through the real proxy, bus, "
         f"{'in-process scorer' if options.local else 'Triton'} and monitor.\nNothing leaves this machine; a baseline "
-        f"is learnt from {BASELINE_SIZE} exchanges here, from 10,000 by default.\n"
+        f"is learnt from {BASELINE_SIZE} exchanges here, from a day and 10,000 by default.\n"
     )
     async with models(world) as upstreams:
         running = await start(write_config(directory, upstreams, local=options.local))

@@ -91,8 +91,8 @@ def _panel(now: Now) -> Group:
         line.append("● ", STYLES[verdict.tier]).append(f"{route:<9}")
         line.append(f"{verdict.tier.value:<9}", STYLES[verdict.tier])
         if verdict.progress is not None:
-            share = verdict.progress.have / max(1, verdict.progress.need)
-            line.append(f" {bar(share, 20)} {verdict.progress.have} of {verdict.progress.need}")
+            line.append(f" {bar(verdict.progress.share, 20)}")
+            line.append(f" {verdict.progress.have} of {verdict.progress.need}")
         else:
             line.append(f" {verdict.headline}")
         lines.append(line)

@@ -18,7 +18,7 @@ import msgspec
 from monitor.baseline import Baseline
 from monitor.bus import Bus, BusStats
 from monitor.canary.evidence import BUDGET_SHARE
-from monitor.contract import Cause, Tier, Verdict
+from monitor.contract import Cause, Progress, Tier, Verdict
 from monitor.contract.config import Config, Detection
 from monitor.evidence.edetector import Detector, Evidence
 from monitor.evidence.findings import Findings
@@ -33,6 +33,7 @@ from monitor.service.rescoring import Watch
 from monitor.sketch.hidden import hide
 from monitor.store import Store
 from monitor.store.arms import Step
+from monitor.store.lessons import NOTHING
 from monitor.verdict.judge import blind_verdict, judge, learning_verdict
 from monitor.verdict.scorer import hidden_names, under_changed_scorer
 from monitor.verdict.signals import measure
@@ -92,9 +93,7 @@ class Evaluator:
             return blind_verdict(*key, why=blind, now=now)
         reference = self.references.now().get(key[0])
         if reference is None:
-            need = self.config.baseline.size
-            have = min(need, self.store.lessons.learnt().get(key[0], 0))
-            return learning_verdict(*key, have=have, need=need, now=now)
+            return learning_verdict(*key, progress=progress(self.store, self.config, key[0]), now=now)
         why = obstacle(reference, self.health.scorer)
         if why is not None or reference.baseline is None:
             cause = Cause.UNCERTAIN if reference.baseline is None else Cause.SCORER
@@ -149,6 +148,17 @@ class Evaluator:
             return
         self.bus.put_verdicts(verdicts)
         self._published, self._published_at = timeless, now
+
+
+def progress(store: Store, config: Config, route: str) -> Progress:
+    """Tell how far a route without a baseline has come."""
+    settings, learnt = config.baseline, store.lessons.learnt().get(route, NOTHING)
+    return Progress(
+        have=min(settings.size, learnt.scored),
+        need=settings.size,
+        hours=min(settings.learning_hours, learnt.hours),
+        need_hours=settings.learning_hours,
+    )
 
 
 def _without(detector: Detector, evidence: Evidence, changed: ScorerChange | None) -> Evidence:

@@ -14,10 +14,11 @@ from types import MappingProxyType
 from monitor.contract import Exchange, Verdict
 from monitor.review.candidates import Offer, offers
 from monitor.service.references import Reference, obstacle
-from monitor.service.scoring import Judged, SkipReason
+from monitor.service.scoring import Judged, SkipReason, reason_not_to_score
 from monitor.sketch.bucket import Bucket, BucketKey
 from monitor.sketch.features import extract
 from monitor.sketch.fold import fold_seen
+from monitor.sketch.scored import Scored
 from monitor.store import CounterKey, Lesson, Work
 from monitor.store.feedback import Reward
 from monitor.store.packed import pack
@@ -56,7 +57,7 @@ def make_work(
         blocked = obstacle(reference, judged.scorer) if reference else None
         counts.update(_counts(part, "unusable_baseline" if blocked else None))
         if reference is None:
-            lessons.append(Lesson(route, part.scorer, learnable(part), pack(part.scored)))
+            lessons.append(lesson_of(route, part.scorer, part.scored))
         elif not blocked and reference.baseline is not None:
             features = extract(part.scored)
             seen = (features, reference.baseline.encode(part.scored, features))
@@ -75,12 +76,19 @@ def set_aside(exchanges: Sequence[Exchange], reason: SkipReason) -> Work:
     )
 
 
-def learnable(judged: Judged) -> int:
-    """Count the rows that a baseline learns from: scored, of the control arm."""
-    return sum(
-        row not in judged.skipped and exchange.arm == CONTROL
-        for row, exchange in enumerate(judged.scored.exchanges)
-    )
+def lesson_of(route: str, scorer: str, scored: Scored, stretch: int | None = None) -> Lesson:
+    """Make a lesson of scored exchanges of a route."""
+    times = [x.time for x in scored.exchanges if x.arm == CONTROL and x.time > 0.0]
+    since, until = (min(times), max(times)) if times else (None, None)
+    return Lesson(route, scorer, sum(learnable(scored)), pack(scored), since, until, stretch)
+
+
+def learnable(scored: Scored) -> list[bool]:
+    """Tell of each row whether it counts for a baseline: scored, of the control arm."""
+    return [
+        exchange.arm == CONTROL and row not in scored.errors and reason_not_to_score(exchange) is None
+        for row, exchange in enumerate(scored.exchanges)
+    ]
 
 
 def _rewards(judged: Judged) -> list[Reward]:

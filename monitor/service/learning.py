@@ -1,12 +1,13 @@
 """Making baselines: from what a route has brought, from a file, or from a period that the bus still holds.
 
 Law of this file: a baseline is made of the control arm only, and of whole exchanges in the order they came. What a
-route brought beyond its baseline's exchanges is folded against that baseline, so that nothing is lost between learning
+route brought after its baseline's exchanges is folded against that baseline, so that nothing is lost between learning
 and judging.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,8 +19,8 @@ from monitor.contract.config import BaselineConfig
 from monitor.evidence.rescoring import choose_anchors
 from monitor.offline.exchange_file import read_exchanges
 from monitor.scorer import Scorer
-from monitor.service.folding import CONTROL
-from monitor.service.scoring import reason_not_to_score, score_exchanges
+from monitor.service.folding import CONTROL, learnable
+from monitor.service.scoring import score_exchanges
 from monitor.sketch.bucket import Bucket, BucketKey
 from monitor.sketch.fold import fold
 from monitor.sketch.scored import Scored
@@ -39,18 +40,19 @@ class Source(NamedTuple):
 
 
 def learn(store: Store, route: str, settings: BaselineConfig, now: float) -> Baseline | None:
-    """Make the first baseline of a route from its lessons and fold what is left of them.
+    """Make the first baseline of a route from its lessons: all of them where they were to cover a time.
 
     Returns None when another worker has made it. Raises BaselineError and Outdated.
     """
+    size = sys.maxsize if settings.learning_hours else settings.size
     used, have = [], 0
     for stored in store.lessons.of(route):
         used.append(stored)
         have += stored.lesson.scored
-        if have >= settings.size:
+        if have >= size:
             break
     scored, scorer = joined([unpack(stored.lesson.body) for stored in used]), used[0].lesson.scorer
-    first, rest = _part(scored, settings.size)
+    first, rest = _part(scored, size)
     baseline = build_baseline(scored.take(first), route=route, scorer=scorer, settings=settings, created=now)
     store.anchors.put(route, baseline.id, choose_anchors(scored.take(first)))
     left = Lesson(route, scorer, 0, pack(scored.take(rest))) if rest else None
@@ -62,12 +64,12 @@ def learn(store: Store, route: str, settings: BaselineConfig, now: float) -> Bas
 def _part(scored: Scored, size: int) -> tuple[list[int], list[int]]:
     """Part the rows in those up to the `size`-th that a baseline learns from, and the others."""
     first, rest, have = [], [], 0
-    for row, exchange in enumerate(scored.exchanges):
-        if exchange.arm != CONTROL or have >= size:
+    for row, counts in enumerate(learnable(scored)):
+        if scored.exchanges[row].arm != CONTROL or have >= size:
             rest.append(row)
             continue
         first.append(row)
-        have += row not in scored.errors and reason_not_to_score(exchange) is None
+        have += counts
     return first, rest
 
 

@@ -9,7 +9,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from monitor.contract import Tier, Verdict
-from monitor.service.status import Status, StatusReader
+from monitor.service.status import Learning, Status, StatusReader
 
 # Counters of the bus, in exchanges, that only grow.
 _BUS_COUNTERS = ("published", "acknowledged", "expired", "damaged")
@@ -35,6 +35,7 @@ class Metrics(Collector):
         if status.evaluation_s is not None:
             help_text = "How long the last evaluation took"
             yield GaugeMetricFamily("driftgate_monitor_evaluation_seconds", help_text, status.evaluation_s)
+        yield from _learning_metrics(status.learning)
         yield from _verdict_metrics(status.verdicts)
         yield from _label_metrics(status)
 
@@ -58,6 +59,24 @@ def _exchange_metrics(status: Status) -> Iterator[Metric]:
     yield GaugeMetricFamily("driftgate_monitor_lost_ratio", help_text, status.losses.share)
     yield GaugeMetricFamily("driftgate_bus_waiting", "Exchanges waiting on the bus", status.bus["waiting"])
     yield GaugeMetricFamily("driftgate_bus_waiting_bytes", "Bytes of them", status.bus["waiting_bytes"])
+
+
+def _learning_metrics(routes: list[Learning]) -> Iterator[Metric]:
+    """Yield what routes without a baseline have, and what they need: exchanges and seconds of traffic."""
+    keys, help_text = ["route", "part"], "While a baseline is learnt, by part (have, need): "
+    exchanges = GaugeMetricFamily(
+        "driftgate_learning_exchanges", f"{help_text}exchanges learnt from", labels=keys
+    )
+    seconds = GaugeMetricFamily("driftgate_learning_seconds", f"{help_text}seconds covered", labels=keys)
+    for row in routes:
+        for metric, have, need in (
+            (exchanges, row.have, row.need),
+            (seconds, 3600.0 * row.hours, 3600.0 * row.need_hours),
+        ):
+            metric.add_metric([row.route, "have"], have)
+            metric.add_metric([row.route, "need"], need)
+    yield exchanges
+    yield seconds
 
 
 def _verdict_metrics(verdicts: list[Verdict]) -> Iterator[Metric]:

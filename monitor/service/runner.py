@@ -18,11 +18,12 @@ from monitor.scorer import ScorerUnavailable
 from monitor.service.canaries import Canaries
 from monitor.service.evaluation import Evaluator
 from monitor.service.health import Health
-from monitor.service.learning import Source, create, learn, sweep
+from monitor.service.learning import Source, create
 from monitor.service.pipeline import Parts, Pipeline
 from monitor.service.references import References
 from monitor.service.rescoring import Watch
-from monitor.store import Outdated, StoreError
+from monitor.service.teacher import Teacher
+from monitor.store import StoreError
 
 _log = structlog.get_logger()
 
@@ -51,6 +52,7 @@ class Runner:
         self._health = health
         self._sources = list(sources)
         self._references = References(parts.store)
+        self._teacher = Teacher(parts.store, parts.config.baseline, self._references)
         self._pipeline = Pipeline(name, parts, self._references)
         watch = Watch(
             parts.store,
@@ -66,8 +68,6 @@ class Runner:
         self._pause_s = 0.0
         self._paused_until = 0.0
         self._judged_at: float | None = None
-        # Routes whose exchanges were too few for a baseline, and how many a new attempt needs.
-        self._retry_at: dict[str, int] = {}
 
     def _identified(self, scorer: str) -> None:
         self._health.scorer = scorer
@@ -129,7 +129,7 @@ class Runner:
         if finished is None:
             return False
         self._health.worked_at = self._parts.clock()
-        self._learn_when_due()
+        self._teacher.learn_when_due(self._parts.clock())
         return True
 
     def _drain(self) -> bool:
@@ -143,7 +143,7 @@ class Runner:
         self._judged_at = now
         ledger = self._parts.store.ledger
         if ledger.take_turn("evaluate", now, 0.9 * every):
-            self._learn_when_due()
+            self._teacher.learn_when_due(now)
             begun = time.perf_counter()
             self._evaluator.evaluate(now)
             self._health.evaluation_s = time.perf_counter() - begun
@@ -177,27 +177,3 @@ class Runner:
             self._sources.pop(0)
             self._health.scorer = baseline.scorer
             _log.info("baseline made", route=source.route, baseline=baseline.id, origin=source.origin)
-
-    def _learn_when_due(self) -> None:
-        """Make a route's first baseline once it has brought enough, and fold what it brought beyond."""
-        size = self._parts.config.baseline.size
-        for route, have in self._parts.store.lessons.learnt().items():
-            reference = self._references.now().get(route)
-            try:
-                if reference is not None and reference.baseline is not None:
-                    sweep(self._parts.store, reference.baseline)
-                elif reference is None and have >= self._retry_at.get(route, size):
-                    self._learn(route)
-            except Outdated as error:
-                _log.info("another worker was faster", route=route, why=str(error))
-            except BaselineError as error:
-                self._retry_at[route] = 2 * have
-                _log.warning("no baseline yet", route=route, why=str(error), retry_at=2 * have)
-
-    def _learn(self, route: str) -> None:
-        baseline = learn(self._parts.store, route, self._parts.config.baseline, self._parts.clock())
-        if baseline is not None:
-            _log.info(
-                "baseline made", route=route, baseline=baseline.id, origin="traffic", size=baseline.size
-            )
-            sweep(self._parts.store, baseline)

@@ -33,11 +33,13 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Learning(msgspec.Struct, frozen=True):
-    """How far a route without a baseline has come, in exchanges."""
+    """How far a route without a baseline has come, in exchanges and in hours of traffic (0 needed: only exchanges count)."""
 
     route: str
     have: int
     need: int
+    hours: float
+    need_hours: float
 
 
 class FeedbackCount(msgspec.Struct, frozen=True):
@@ -113,7 +115,7 @@ class StatusReader:
         with self._lock:
             now, stats, health = self._clock(), self._bus.stats(), self._health
             counts = _counts(self._store.ledger.counters())
-            active = self._store.baselines.active()
+            active, settings = self._store.baselines.active(), self._config.baseline
             return Status(
                 version=version("driftgate"),
                 time=now,
@@ -134,8 +136,8 @@ class StatusReader:
                 scored=sum(count.scored for count in counts),
                 skipped=_sum_of([count.skipped for count in counts]),
                 learning=[
-                    Learning(route, have, self._config.baseline.size)
-                    for route, have in self._store.lessons.learnt().items()
+                    Learning(route, learnt.scored, settings.size, learnt.hours, settings.learning_hours)
+                    for route, learnt in self._store.lessons.learnt().items()
                     if route not in active
                 ],
                 baselines=[row._asdict() for row in self._store.baselines.listed()],

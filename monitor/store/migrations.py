@@ -190,3 +190,11 @@ def feedback_and_labels(db: sqlite_utils.Database) -> None:
     db.table("rewards").create(
         {"id": int, "exchange": str, "route": str, "reward": float}, pk="id", not_null={"exchange", "route"}
     ).create_index(["exchange"], unique=True)
+
+
+@MIGRATIONS()
+def times_of_lessons(db: sqlite_utils.Database) -> None:
+    """Keep when lessons are from, and the numbers of those that are stretches of equal length."""
+    db.table("lessons").add_column("since", float)
+    db.table("lessons").add_column("until", float)
+    db.table("lessons").add_column("stretch", int)

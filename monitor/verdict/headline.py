@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from monitor.contract import Attribution, Cause, Direction, Signal, Tier, Verdict
+from math import floor
+
+from monitor.contract import Attribution, Cause, Direction, Progress, Signal, Tier, Verdict
 
 _CAUSES = {
     Cause.TRAFFIC: "users ask for other things",
@@ -35,6 +37,15 @@ _NAMES = {
     "duplicates": "the same prompts again and again:",
     "flood": "one user's share:",
 }
+
+
+def in_words(progress: Progress) -> str:
+    """Say how far learning has come."""
+    said = f"{progress.have} of {progress.need} exchanges"
+    if not progress.need_hours:
+        return said
+    # Never rounded up: the last hour is not over before it is.
+    return f"{said}, {floor(progress.hours)} h of {progress.need_hours:g} h"
 
 
 def headline(verdict: Verdict) -> str:

@@ -17,7 +17,7 @@ from monitor.contract.config import Detection
 from monitor.evidence.findings import Findings
 from monitor.sketch.bucket import Bucket
 from monitor.verdict.attribution import attribute
-from monitor.verdict.headline import headline, reasons_for
+from monitor.verdict.headline import headline, in_words, reasons_for
 from monitor.verdict.shifts import explain
 from monitor.verdict.signals import measure, reward_scale
 from monitor.verdict.tiers import NEVER_RAISED, RULES, grade
@@ -29,6 +29,10 @@ _LARGEST_SCORE = 2.5
 _FEWEST_DRIFTED = 10
 # An answer fit that falls by this share is worse, whatever the reward says.
 _LOST_FIT = 0.25
+_ONLY_HOURS = (
+    "hours that the baseline has not seen would look like drift; for a verdict at once make one with"
+    " `driftgate baseline create`, or set `baseline.span_hours: 0`"
+)
 # Beyond this share of new prompts the rest is too small a part of the traffic to speak for the model.
 _MOSTLY_NEW = 0.7
 
@@ -98,16 +102,17 @@ def window_starts(findings: Findings, settings: Detection, until: int) -> list[i
     return [max(whole, ceil(began)), max(whole, floor(began)), whole]
 
 
-def learning_verdict(route: str, arm: str, *, have: int, need: int, now: float) -> Verdict:
+def learning_verdict(route: str, arm: str, *, progress: Progress, now: float) -> Verdict:
     """Return the verdict of a route whose baseline is still being learnt."""
     return Verdict(
         route=route,
         arm=arm,
         tier=Tier.LEARNING,
         time=now,
-        n={"baseline": 0, "window": have},
-        headline=f"{route}: learning a baseline, {have} of {need} exchanges",
-        progress=Progress(have=have, need=need),
+        n={"baseline": 0, "window": progress.have},
+        headline=f"{route}: learning a baseline, {in_words(progress)}",
+        reasons=(_ONLY_HOURS,) if progress.have >= progress.need and progress.need_hours else (),
+        progress=progress,
     )
 
 

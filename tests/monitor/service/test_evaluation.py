@@ -6,7 +6,7 @@ import pytest
 
 from monitor.bus.memory import MemoryBus
 from monitor.bus.sqlite import SqliteBus
-from monitor.contract import Tier
+from monitor.contract import Progress, Tier
 from monitor.contract.config import BaselineConfig, Config, Detection, Route
 from monitor.evidence.edetector import Detector
 from monitor.evidence.findings import Findings
@@ -14,8 +14,9 @@ from monitor.service.evaluation import Evaluator, _next_state, _read, _window_st
 from monitor.service.health import Health
 from monitor.service.references import References
 from monitor.sketch.fold import fold
-from monitor.store import CounterKey, Work
+from monitor.store import CounterKey, Lesson, Work
 from monitor.store.arms import Step
+from monitor.store.lessons import add_lesson
 
 NOW = 6000.0
 
@@ -51,6 +52,19 @@ def test_a_configured_route_is_learning_from_the_start(evaluator):
     verdict = only(evaluator.evaluate(NOW))
     assert (verdict.route, verdict.arm, verdict.tier) == ("default", "control", Tier.LEARNING)
     assert (verdict.progress.have, verdict.progress.need) == (0, 200)
+
+
+def test_learning_says_how_many_exchanges_and_hours(evaluator, store, bus):
+    """Never more than is needed: what is beyond waits for the other."""
+    add_lesson(store.database, Lesson("default", "s", 900, b"", 1000.0, 19_000.0))
+    config = Config(baseline=BaselineConfig(size=200, span_hours=24.0))
+    evaluator = Evaluator(config, store, bus, References(store), Health(started_at=0.0))
+    verdict = only(evaluator.evaluate(NOW))
+    assert (verdict.tier, verdict.progress) == (
+        Tier.LEARNING,
+        Progress(have=200, need=200, hours=5.0, need_hours=24.0),
+    )
+    assert verdict.headline.endswith("200 of 200 exchanges, 5 h of 24 h")
 
 
 def test_the_same_traffic_is_ok_and_another_is_not(evaluator, store, baseline, traffic, scored):

@@ -14,8 +14,9 @@ from monitor.service.folding import make_work
 from monitor.service.learning import Source, create, file_sources, learn, period_source, sweep
 from monitor.service.scoring import score_exchanges
 from monitor.store import Work
+from monitor.store.lessons import Learnt
 
-SETTINGS = BaselineConfig(size=200, clusters=4)
+SETTINGS = BaselineConfig(size=200, span_hours=0.0, clusters=4)
 
 
 def bring(store, exchanges, batch_id):
@@ -48,7 +49,7 @@ def test_too_few_exchanges_are_an_error(store, traffic):
     bring(store, traffic(5), 1)
     with pytest.raises(BaselineError):
         learn(store, "default", SETTINGS, now=5.0)
-    assert store.lessons.learnt() == {"default": 5}
+    assert store.lessons.learnt() == {"default": Learnt(5, 0.0)}
 
 
 def test_lessons_of_another_scorer_are_not_folded(store, traffic, baseline):

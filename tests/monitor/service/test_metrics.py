@@ -5,11 +5,12 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry
 
 from monitor.bus.memory import MemoryBus
-from monitor.contract.config import Config
+from monitor.contract.config import BaselineConfig, Config
 from monitor.service.health import Health
 from monitor.service.metrics import Metrics
 from monitor.service.status import StatusReader
-from monitor.store import CounterKey, Work
+from monitor.store import CounterKey, Lesson, Work
+from monitor.store.lessons import add_lesson
 
 
 def test_counters_by_arm_and_reason(store):
@@ -29,3 +30,18 @@ def test_counters_by_arm_and_reason(store):
     assert registry.get_sample_value("driftgate_monitor_lag_seconds") == 0
     assert registry.get_sample_value("driftgate_bus_dropped_total") == 4
     assert registry.get_sample_value("driftgate_monitor_lost_ratio") == 1
+
+
+def test_learning_is_shown_by_what_it_has_and_needs(store):
+    """Exchanges and seconds, as long as there is no baseline."""
+    add_lesson(store.database, Lesson("r", "s", 70, b"", 100.0, 1900.0))
+    registry = CollectorRegistry()
+    config = Config(baseline=BaselineConfig(size=200, span_hours=1.0))
+    health = Health(started_at=0.0)
+    registry.register(Metrics(StatusReader(config, store, MemoryBus(), health, lambda: 5.0)))
+    found = {
+        (name, part): registry.get_sample_value(f"driftgate_learning_{name}", {"route": "r", "part": part})
+        for name in ("exchanges", "seconds")
+        for part in ("have", "need")
+    }
+    assert list(found.values()) == [70, 200, 1800.0, 3600.0]

@@ -40,7 +40,7 @@ class Process:
             "state_dir": str(folder),
             "log": "json",
             "monitor": {"listen": f"127.0.0.1:{port}", "evaluate_every_s": 0.2},
-            "baseline": {"size": 300, "clusters": 4},
+            "baseline": {"size": 300, "span_hours": 0, "clusters": 4},
             "scoring": {"batch": 32, "deadline_s": 0.5},
             **more,
         }

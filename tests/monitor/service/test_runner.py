@@ -22,10 +22,10 @@ from monitor.store import open_store
 class Running:
     """A loop on a thread of its own, over files."""
 
-    def __init__(self, folder, *, sources=(), scorer=None, size=200) -> None:
+    def __init__(self, folder, *, sources=(), scorer=None, size=200, span_hours=0.0) -> None:
         self.config = Config(
             state_dir=str(folder),
-            baseline=BaselineConfig(size=size, clusters=4),
+            baseline=BaselineConfig(size=size, span_hours=span_hours, clusters=4),
             monitor=Monitor(evaluate_every_s=0.1, blind_after_s=1.0),
             scoring=Scoring(batch=64, deadline_s=1.0),
         )

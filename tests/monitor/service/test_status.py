@@ -26,7 +26,7 @@ def bus(traffic):
 @pytest.fixture
 def reader(store, bus):
     """Give a reader at the epoch second 100."""
-    config = Config(baseline=BaselineConfig(size=500))
+    config = Config(baseline=BaselineConfig(size=500, span_hours=24.0))
     return StatusReader(config, store, bus, Health(started_at=1.0, scorer="s"), lambda: 100.0)
 
 
@@ -38,7 +38,8 @@ def test_status_says_everything(reader, store):
         CounterKey("default", "candidate", "skipped.error"): 1,
     }
     store.ledger.commit(
-        Work("b", [1], 1e9, {"default": None}, {}, [Lesson("default", "s", 7, b"")], counts), lambda: 1.0
+        Work("b", [1], 1e9, {"default": None}, {}, [Lesson("default", "s", 7, b"", 0.0, 900.0)], counts),
+        lambda: 1.0,
     )
     status = reader.status()
     assert (status.scored, status.skipped) == (7, {"error": 3})
@@ -47,7 +48,8 @@ def test_status_says_everything(reader, store):
         ("control", 7, {"error": 2}),
     ]
     assert (status.lag_s, status.bus["waiting"]) == (10.0, 4)
-    assert [(row.route, row.have, row.need) for row in status.learning] == [("default", 7, 500)]
+    (row,) = status.learning
+    assert (row.route, row.have, row.need, row.hours, row.need_hours) == ("default", 7, 500, 0.25, 24.0)
     assert len(status.verdicts) == 2
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from monitor.sketch.fold import fold
 from monitor.store import CounterKey, Lesson, Outdated, Work, open_store
+from monitor.store.lessons import Learnt
 
 KEY = ("default", "control")
 
@@ -81,7 +82,7 @@ def test_lessons_are_kept_with_their_batches(store, traffic):
     lesson = Lesson("default", "fake-16", 3, b"body")
     counts = {CounterKey(*KEY, "scored"): 3}
     store.ledger.commit(Work("b", (1,), 100.0, {"default": None}, {}, [lesson], counts), lambda: 5.0)
-    assert store.lessons.learnt() == {"default": 3}
+    assert store.lessons.learnt() == {"default": Learnt(3, 0.0)}
     assert [arm[:2] for arm in store.arms.seen()] == [KEY]
 
 
@@ -90,7 +91,7 @@ def test_sweeping_replaces_lessons_by_sketches(active, baseline, traffic, scored
     lesson = Lesson("default", "fake-16", 3, b"body")
     with active.database.writing():
         active.database.execute(
-            "INSERT INTO lessons (route, scorer, scored, body) VALUES (?, ?, ?, ?)", lesson
+            "INSERT INTO lessons (route, scorer, scored, body) VALUES (?, ?, ?, ?)", lesson[:4]
         )
     (stored,) = active.lessons.of("default")
     deltas = fold(baseline, scored(traffic(3)))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from monitor.baseline import Baseline
-from monitor.contract import Cause, Direction, Signal, Tier, Verdict
+from monitor.contract import Cause, Direction, Progress, Signal, Tier, Verdict
 from monitor.contract.config import Detection
 from monitor.evidence.findings import NOTHING, Findings
 from monitor.sketch.bucket import Bucket
@@ -53,11 +53,25 @@ def summary(v: Verdict) -> tuple[Tier, Direction, Cause, bool]:
 
 def test_learning():
     """Until there is a baseline the verdict is learning, and says how far it has come."""
-    v = learning_verdict("support", "control", have=30, need=100, now=7.0)
+    v = learning_verdict("support", "control", progress=Progress(have=30, need=100), now=7.0)
     assert v.tier is Tier.LEARNING
     assert v.progress is not None
-    assert (v.progress.have, v.progress.need) == (30, 100)
+    assert (v.progress.have, v.progress.need, v.progress.share) == (30, 100, 0.3)
     assert v.headline == "support: learning a baseline, 30 of 100 exchanges"
+
+
+def test_learning_that_waits_for_hours_says_what_can_be_done():
+    """Both parts are in the headline; once only hours are missing there is a way to have a verdict at once."""
+    few = Progress(have=60, need=100, hours=17.97, need_hours=24.0)
+    v = learning_verdict("support", "control", progress=few, now=7.0)
+    assert v.headline == "support: learning a baseline, 60 of 100 exchanges, 17 h of 24 h"
+    assert (v.reasons, few.share) == ((), 0.6)
+    enough = Progress(have=100, need=100, hours=6.0, need_hours=24.0)
+    v = learning_verdict("support", "control", progress=enough, now=7.0)
+    assert enough.share == 0.25
+    (reason,) = v.reasons
+    assert "driftgate baseline create" in reason
+    assert "baseline.span_hours: 0" in reason
 
 
 def test_blind():
