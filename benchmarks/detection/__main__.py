@@ -137,12 +137,13 @@ def _keep_drifts(kept: Kept, cells: list[drifts.Cell], sizes: Sizes) -> None:
         ("What verdicts said", drifts.write_words(cells)),
         ("All runs together", drifts.write_sums(cells)),
     ]
-    found = {c.change.title: [d if d < drifts.HORIZON else None for d in c.delays.found] for c in cells}
+    found = {c.change.title: [d if d < c.horizon else None for d in c.delays.found] for c in cells}
     said = (
         f"{sizes.baselines} baselines, {sizes.runs} runs on each; a run without an alarm counts as "
-        f"{drifts.HORIZON:,.0f} exchanges."
+        f"{drifts.HORIZON:,.0f} exchanges ({drifts.FINITE_HORIZON:,.0f} where a few hundred questions are all there is)."
     )
-    kept.keep("drifts", said, parts, delays=found, horizon=drifts.HORIZON, sums=drifts.sums(cells))
+    horizons = {c.change.title: c.horizon for c in cells}
+    kept.keep("drifts", said, parts, delays=found, horizons=horizons, sums=drifts.sums(cells))
 
 
 def _windows(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
@@ -180,7 +181,7 @@ def _peers(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
     rows = peer_tables.all_rows(arrays, answers, chosen, kept.found)
     ratios = peer_tables.ratios(rows)
     said = (
-        f"Windows of {peers.WINDOW}; {chosen.windows} unchanged ones a world to tune on and as many to test on, streams of "
+        f"Windows of {peers.WINDOW} ({peers.FINITE_WINDOW} where a few hundred questions are all there is); {chosen.windows} unchanged ones a world to tune on and as many to test on, streams of "
         f"{chosen.days:g} days each. Not installed here: {', '.join(peers.absent(answers)) or 'none'}."
     )
     parts = [

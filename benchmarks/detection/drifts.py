@@ -1,9 +1,9 @@
 """Delays: from the exchange with which a change begins to the alarm, and what the verdict then says of it.
 
 Law: every run has its own stream, and each world its own baselines; the change begins at a random minute of the first
-half day. A run without an alarm within three days of the change counts as the horizon. An alarm before the change is a
-false one: it is counted, and the evidence starts anew with the change. The verdict is taken in the minute of the
-alarm and again an hour later.
+half day (of the first forty minutes in a finite world). A run without an alarm within three days of the change (within a
+thousand exchanges in a finite world) counts as the horizon. An alarm before the change is a false one: it is counted,
+and the evidence starts anew with the change. The verdict is taken in the minute of the alarm and again an hour later.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from benchmarks.detection.streams import (
     DAY,
     MINUTE,
     Random,
-    Rows,
     Span,
     Stream,
     abrupt,
@@ -36,6 +35,10 @@ from monitor.evidence.rescoring import FIRST_LOOK, ScorerChange, change_of, choo
 RATE = 10.0
 HORIZON_DAYS = 3.0
 HORIZON = RATE * HORIZON_DAYS * 24 * 60
+# Of a finite world: its hundreds of questions come two or three times each, not more.
+FINITE_HORIZON = 1000.0
+# Minutes of the stream in which the change may begin.
+_ONSETS, _FINITE_ONSETS = (60, 12 * 60), (10, 40)
 _LATER_MINUTES = 60
 # Exchanges by which the power is told.
 _BY = (100, 500, 2000, 10_000)
@@ -70,11 +73,12 @@ class Cell(NamedTuple):
     world: str
     change: Change
     runs: tuple[Run, ...]
+    horizon: float = HORIZON
 
     @property
     def delays(self) -> Delays:
         """The delays of all runs."""
-        return Delays.of((run.delay for run in self.runs), HORIZON)
+        return Delays.of((run.delay for run in self.runs), self.horizon)
 
 
 def measure(data: Data, name: str, *, baselines: int, runs: int, tick: Callable[[], None]) -> Iterator[Cell]:
@@ -92,7 +96,12 @@ def measure(data: Data, name: str, *, baselines: int, runs: int, tick: Callable[
             mine += [one_run(sight, world, change, rng) for _ in range(runs)]
         tick()
     for title, change in changes.items():
-        yield Cell(name, change._replace(rows=change.rows[:0]), tuple(found[title]))
+        yield Cell(name, change._replace(rows=change.rows[:0]), tuple(found[title]), horizon_of(world))
+
+
+def horizon_of(world: World) -> float:
+    """Return after how many exchanges a change of a world counts as missed."""
+    return FINITE_HORIZON if world.finite else HORIZON
 
 
 def history_of(world: World) -> Stream:
@@ -104,8 +113,8 @@ def history_of(world: World) -> Stream:
 
 def one_run(sight: Sight, world: World, change: Change, rng: Random) -> Run:
     """Run a stream until an hour after its alarm, or to the horizon."""
-    onset = 5 * DAY + float(rng.integers(60, 12 * 60)) * MINUTE
-    stream = _drawn(world.before, change, onset, rng)
+    onset = 5 * DAY + float(rng.integers(*(_FINITE_ONSETS if world.finite else _ONSETS))) * MINUTE
+    stream = _drawn(world, change, onset, rng)
     found = _until_later(sight, stream, 0.0)
     early = bool(found) and found[0].minute * MINUTE < onset
     if early:
@@ -113,10 +122,12 @@ def one_run(sight: Sight, world: World, change: Change, rng: Random) -> Run:
     if not found:
         return Run(_NEVER, early, None, None)
     first, last = found
+    delay = first.exchange - int(np.searchsorted(stream.times, onset))
+    if delay >= horizon_of(world):
+        return Run(_NEVER, early, None, None)
     changed = _looked(world, change)
     verdict = verdict_at(sight, stream, first, changed=changed)
     settled = verdict_at(sight, stream, last, verdict, changed=changed)
-    delay = first.exchange - int(np.searchsorted(stream.times, onset))
     return Run(float(delay), early, Said.of(verdict), Said.of(settled))
 
 
@@ -130,10 +141,11 @@ def _looked(world: World, change: Change) -> ScorerChange | None:
     return change_of(compare_anchors(anchors, prompt, response, reward, FIRST_LOOK))
 
 
-def _drawn(before: Rows, change: Change, onset: float, rng: Random) -> Stream:
-    days = (onset - 5 * DAY) / DAY + HORIZON_DAYS
-    drawn = iid(rng, before, Span(RATE, 5 * DAY, days))
-    stream = drawn._replace(rows=before[drawn.rows])
+def _drawn(world: World, change: Change, onset: float, rng: Random) -> Stream:
+    minutes = horizon_of(world) / RATE + (_LATER_MINUTES if world.finite else 0.0)
+    days = (onset + minutes * MINUTE) / DAY - 5
+    drawn = iid(rng, world.before, Span(RATE, 5 * DAY, days))
+    stream = drawn._replace(rows=world.before[drawn.rows])
     share = (ramp if change.gradual else abrupt)(onset, change.share)
     return changed(stream, rng, change.rows, share)
 
@@ -159,6 +171,7 @@ def packed(cells: list[Cell]) -> list[dict[str, Any]]:
             "cause": cell.change.cause.value,
             "direction": cell.change.direction.value if cell.change.direction else None,
             "gradual": cell.change.gradual,
+            "horizon": cell.horizon,
             "runs": [[None if run.delay == _NEVER else run.delay, *run[1:]] for run in cell.runs],
         }
         for cell in cells
@@ -188,6 +201,7 @@ def unpacked(found: list[dict[str, Any]]) -> list[Cell]:
                 )
                 for delay, early, at_once, later in each["runs"]
             ),
+            each["horizon"],
         )
         for each in found
     ]

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.detection.figures import Rate, table
-from benchmarks.detection.peer_tables import PHOENIX, field_answers, ours, window_delays
-from benchmarks.detection.peers import CASES, WINDOW, WINDOWS_A_MONTH, Arrays
+from benchmarks.detection.peer_tables import PHOENIX, Cut, cuts, field_answers, ours, window_delays
+from benchmarks.detection.peers import CASES, EXCHANGES_A_DAY, Arrays
 from benchmarks.detection.report import Kept
 
 _RULES_THAT_LOOK = ("JS of clusters, 0.18", "new clusters, 30 %", "mean reward down 15 %", PHOENIX)
@@ -37,19 +37,20 @@ def equal_power(arrays: Arrays, kept: Kept) -> Iterator[Equal]:
             for change in CASES[world]:
                 if mine is None or change not in mine.delays:
                     continue
-                wanted = max(mine.delays[change].quantile(0.5), float(WINDOW))
-                line = _line(found[change], wanted)
+                cut = cuts(arrays)[world]
+                wanted = max(mine.delays[change].quantile(0.5), float(cut.size))
+                line = _line(found[change], wanted, cut)
                 if line is not None:
                     quiet = [score >= line for score, _ in found["test"]]
-                    days = len(quiet) / WINDOWS_A_MONTH * 30.0
+                    days = len(quiet) * cut.size / EXCHANGES_A_DAY
                     yield Equal(rule.partition(",")[0], change, wanted, Rate(sum(quiet), days))
 
 
-def _line(answers: list[Any], wanted: float) -> float | None:
+def _line(answers: list[Any], wanted: float, cut: Cut) -> float | None:
     """Return the strictest line at which the median delay is as wanted; None where there is none."""
     scores = np.array([score for score, _ in answers])
     for line in np.unique(scores)[::-1]:
-        if window_delays(scores >= line).quantile(0.5) <= wanted:
+        if window_delays(scores >= line, cut).quantile(0.5) <= wanted:
             return float(line)
     return None
 

@@ -7,23 +7,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from benchmarks.detection.drifts import HORIZON
 from benchmarks.detection.figures import Delays, Rate, table
 from benchmarks.detection.peers import (
     CASES,
+    EXCHANGES_A_DAY,
     LEAD,
     RUNS,
-    WINDOW,
-    WINDOWS_A_MONTH,
     Arrays,
     Row,
     Sizes,
+    window_size,
 )
 from monitor.verdict.divergence import compare_histograms
 
-# One of the windows of 30 days, were the statistic normal.
-_Z = 3.05
 _DRAWS = 400
 OURS = "Driftgate"
 # It comes without a threshold of its own.
@@ -31,9 +30,26 @@ PHOENIX = "distance of centroids (rule of Phoenix, ours)"
 Fires = Callable[[str, str], NDArray[np.bool_]]
 
 
-def window_rows(name: str, answers: dict[str, Any]) -> Iterator[Row]:
+class Cut(NamedTuple):
+    """How a world was cut: exchanges a window, and after how many a change counts as missed."""
+
+    size: int
+    horizon: float
+
+
+def cuts(arrays: Arrays) -> dict[str, Cut]:
+    """Return how each world was cut."""
+    return {
+        world: Cut(window_size(arrays, world), float(arrays[f"{world}/horizon"]))
+        for world in arrays["worlds"].tolist()
+    }
+
+
+def window_rows(name: str, answers: dict[str, Any], cut: dict[str, Cut]) -> Iterator[Row]:
     """Yield a window rule as shipped and re-thresholded."""
-    tuned = {world: _line(kinds["tune"]) for world, kinds in answers.items() if kinds["tune"]}
+    tuned = {
+        world: _line(kinds["tune"], cut[world].size) for world, kinds in answers.items() if kinds["tune"]
+    }
     if not tuned:
         return
 
@@ -44,22 +60,26 @@ def window_rows(name: str, answers: dict[str, Any]) -> Iterator[Row]:
         return np.array([score > tuned[world] for score, _ in answers[world][kind]], dtype=bool)
 
     for how, fires in (("as shipped", shipped), ("at our rate", moved)):
-        yield _row(f"{name}, {how}", fires, list(tuned))
+        yield _row(f"{name}, {how}", fires, {world: cut[world] for world in tuned})
 
 
-def _line(tune: list[tuple[float, bool]]) -> float:
+def _line(tune: list[tuple[float, bool]], size: int) -> float:
     scores = np.array([score for score, _ in tune])
-    return max(float(scores.mean() + _Z * scores.std(ddof=1)), float(scores.max()))
+    # One of the windows of 30 days, were the statistic normal.
+    z = float(norm.isf(size / (30 * EXCHANGES_A_DAY)))
+    return max(float(scores.mean() + z * scores.std(ddof=1)), float(scores.max()))
 
 
-def _row(name: str, fires: Fires, named: list[str]) -> Row:
-    quiet = np.concatenate([fires(world, "test") for world in named])
-    days = len(quiet) / WINDOWS_A_MONTH * 30.0
-    delays = {title: window_delays(fires(world, title)) for world in named for title in CASES[world]}
-    return Row(name, Rate(int(quiet.sum()), days), delays)
+def _row(name: str, fires: Fires, cut: dict[str, Cut]) -> Row:
+    quiet = {world: fires(world, "test") for world in cut}
+    days = sum(len(fired) * cut[world].size for world, fired in quiet.items()) / EXCHANGES_A_DAY
+    delays = {
+        title: window_delays(fires(world, title), cut[world]) for world in cut for title in CASES[world]
+    }
+    return Row(name, Rate(sum(int(fired.sum()) for fired in quiet.values()), days), delays)
 
 
-def window_delays(fired: NDArray[np.bool_]) -> Delays:
+def window_delays(fired: NDArray[np.bool_], cut: Cut) -> Delays:
     """Return delays of runs drawn from the measured windows: the one in which the change began, then whole ones.
 
     `fired` is run by run the first windows, then the second, then the third ones; a change begins anywhere in the first.
@@ -67,13 +87,13 @@ def window_delays(fired: NDArray[np.bool_]) -> Delays:
     first, whole = fired[:RUNS], fired[RUNS:]
     rng = np.random.default_rng(6)
     power = float(whole.mean()) if len(whole) else 0.0
-    later = rng.geometric(power, _DRAWS) * WINDOW if power > 0 else np.full(_DRAWS, np.inf)
-    begun = rng.uniform(0, WINDOW, _DRAWS)
+    later = rng.geometric(power, _DRAWS) * cut.size if power > 0 else np.full(_DRAWS, np.inf)
+    begun = rng.uniform(0, cut.size, _DRAWS)
     at_once = rng.random(_DRAWS) < (float(first.mean()) if len(first) else 0.0)
-    return Delays.of(np.where(at_once, begun, begun + later), HORIZON)
+    return Delays.of(np.where(at_once, begun, begun + later), cut.horizon)
 
 
-def stream_rows(name: str, answers: dict[str, Any], sizes: Sizes) -> Iterator[Row]:
+def stream_rows(name: str, answers: dict[str, Any], sizes: Sizes, cut: dict[str, Cut]) -> Iterator[Row]:
     """Yield a stream rule as shipped and at its least strict setting that keeps to one alarm in 30 days when tuned."""
     allowed = max(1.0, sizes.days / 30.0)
     strict = {
@@ -83,7 +103,7 @@ def stream_rows(name: str, answers: dict[str, Any], sizes: Sizes) -> Iterator[Ro
     for how, setting in (("as shipped", dict.fromkeys(answers, 0)), ("at our rate", strict)):
         events = sum(found["test"][setting[world]] for world, found in answers.items())
         delays = {
-            title: Delays.of(_after(found[title][setting[world]]), HORIZON)
+            title: Delays.of(_after(found[title][setting[world]]), cut[world].horizon)
             for world, found in answers.items()
             for title in CASES[world]
         }
@@ -102,7 +122,7 @@ def _after(alarms: list[int]) -> Iterator[float]:
 def field_rows(arrays: Arrays) -> Iterator[Row]:
     """Yield the fixed thresholds that the field uses, and the two rules that look at nothing."""
     for name, answers in field_answers(arrays).items():
-        rows = list(window_rows(name, answers))
+        rows = list(window_rows(name, answers, cuts(arrays)))
         only = {"always": rows[:1], "never": rows[:1], PHOENIX: rows[1:]}
         yield from only.get(name, rows)
 
@@ -167,8 +187,9 @@ def _drop(arrays: Arrays, world: str, kind: str) -> NDArray[np.float64]:
 def ours(found: dict[str, Any]) -> Row | None:
     """Return our own row out of the drifts and nulls that were run last; None where there were none."""
     titles = {title for named in CASES.values() for title in named}
+    horizons = found.get("horizons", {})
     delays = {
-        title: Delays.of((HORIZON if d is None else d for d in runs), HORIZON)
+        title: Delays.of((np.inf if d is None else d for d in runs), horizons.get(title, HORIZON))
         for title, runs in found.get("delays", {}).items()
         if title in titles
     }
@@ -182,9 +203,9 @@ def all_rows(arrays: Arrays, answers: dict[str, Any], sizes: Sizes, found: dict[
     mine = ours(found)
     rows = [mine] if mine else []
     for name, given in answers["windows"].items():
-        rows += window_rows(name, given)
+        rows += window_rows(name, given, cuts(arrays))
     for name, given in answers["streams"].items():
-        rows += stream_rows(name, given, sizes)
+        rows += stream_rows(name, given, sizes, cuts(arrays))
     return [*rows, *field_rows(arrays)]
 
 

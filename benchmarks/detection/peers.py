@@ -1,10 +1,11 @@
 """Peers on the same embeddings, windows and streams: as shipped, and at our false-alarm rate.
 
 Law: every peer sees what we see: principal axes of the same embeddings (32 of prompts, 32 of responses, fitted on the
-baseline), the same rewards, the same clusters. Window rules get 1,000 exchanges of the baseline and windows of 500;
-stream rules get every exchange. Re-thresholded: the line is moved, on unchanged traffic of tune seeds, to one alarm in 30
+baseline), the same rewards, the same clusters. Window rules get 1,000 exchanges of the baseline and windows of 500 (in a
+finite world its whole baseline and windows of 200, no question twice in one); stream rules get every exchange. Re-thresholded: the line is moved, on unchanged traffic of tune seeds, to one alarm in 30
 days at ten exchanges a minute, and then stays; false alarms are counted on test seeds. For windows the line is the mean
-and 3.05 standard deviations of the statistic (one of 864 windows, were it normal), or its maximum where that is more. The
+and 3.05 standard deviations of the statistic (one of 864 windows, were it normal; 3.31, one of 2,160, for short ones), or
+its maximum where that is more. The
 window in which a change begins is changed in part; the following ones are drawn from those measured.
 """
 
@@ -22,14 +23,14 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
-from benchmarks.detection.drifts import HORIZON, RATE
+from benchmarks.detection.drifts import RATE, horizon_of
 from benchmarks.detection.figures import Delays, Rate
 from benchmarks.detection.pools import Data
 from benchmarks.detection.streams import Random, Rows
 from benchmarks.detection.worlds import Change, World, worlds
 
-WINDOW, REFERENCE = 500, 1000
-WINDOWS_A_MONTH = 30 * 24 * 60 * RATE / WINDOW
+WINDOW, FINITE_WINDOW, REFERENCE = 500, 200, 1000
+EXCHANGES_A_DAY = 24 * 60 * RATE
 _AXES, _CLUSTERS = 32, 32
 # Halves of fewer rows than this would differ from each other by more than a window shows.
 _SPLIT = 4000
@@ -117,10 +118,13 @@ def prepare(data: Data, sizes: Sizes, only: str, tick: Callable[[], None]) -> Ar
         world = worlds()[name](data, rng, 0)
         eyes, changes = look(world), {change.title: change for change in world.changes}
         arrays[f"{name}/kinds"] = np.array(["tune", "test", *titles])
-        _put(arrays, f"{name}/reference", eyes, rng.choice(world.history, REFERENCE))
+        arrays[f"{name}/horizon"] = np.array(horizon_of(world))
+        reference = world.history if world.finite else rng.choice(world.history, REFERENCE)
+        _put(arrays, f"{name}/reference", eyes, reference)
         for kind, rows in _split(rng, world.before).items():
-            _put(arrays, f"{name}/{kind}", eyes, rng.choice(rows, (sizes.windows, WINDOW)))
-            count = int(sizes.days * 24 * 60 * RATE)
+            windows = np.stack([_window(rng, world, rows) for _ in range(sizes.windows)])
+            _put(arrays, f"{name}/{kind}", eyes, windows)
+            count = int(sizes.days * EXCHANGES_A_DAY)
             arrays[f"{name}/series/{kind}"] = _series(eyes, rng.choice(rows, count))
         for title in titles:
             _put(arrays, f"{name}/{title}", eyes, _changed_windows(rng, world, changes[title]))
@@ -153,13 +157,27 @@ def _series(eyes: Eyes, rows: Rows) -> NDArray[np.float32]:
     return np.column_stack(columns).astype(np.float32)
 
 
+def _window(rng: Random, world: World, rows: Rows) -> Rows:
+    """Draw a window; of a finite world no row twice."""
+    return rng.choice(rows, FINITE_WINDOW if world.finite else WINDOW, replace=not world.finite)
+
+
+def window_size(arrays: Arrays, world: str) -> int:
+    """Return how many exchanges a window of a world holds."""
+    return int(arrays[f"{world}/test/reward"].shape[1])
+
+
 def _changed_windows(rng: Random, world: World, change: Change) -> Rows:
-    """Return rows (3 * RUNS, WINDOW): of each run the window in which the change begins, and two after it."""
-    begins = rng.integers(0, WINDOW, RUNS)
-    after = np.ones((RUNS, 3, WINDOW), dtype=bool)
-    after[:, 0] = np.arange(WINDOW) >= begins[:, None]
+    """Return rows (3 * RUNS, n): of each run the window in which the change begins, and two after it."""
+    n = FINITE_WINDOW if world.finite else WINDOW
+    begins = rng.integers(0, n, RUNS)
+    after = np.ones((RUNS, 3, n), dtype=bool)
+    after[:, 0] = np.arange(n) >= begins[:, None]
     new = after & (rng.random(after.shape) < change.share)
-    rows = np.where(new, rng.choice(change.rows, after.shape), rng.choice(world.before, after.shape))
+    drawn = [
+        np.stack([_window(rng, world, rows) for _ in range(3 * RUNS)]) for rows in (change.rows, world.before)
+    ]
+    rows = np.where(new, *(each.reshape(after.shape) for each in drawn))
     return np.concatenate([rows[:, 0], rows[:, 1], rows[:, 2]])
 
 
@@ -168,7 +186,7 @@ LEAD = 3000
 
 def _changed_stream(rng: Random, world: World, change: Change) -> Rows:
     """Return the rows of a stream whose change begins after `LEAD` exchanges, up to the horizon."""
-    size = LEAD + int(HORIZON)
+    size = LEAD + int(horizon_of(world))
     new = (np.arange(size) >= LEAD) & (rng.random(size) < change.share)
     return np.where(new, rng.choice(change.rows, size), rng.choice(world.before, size))
 

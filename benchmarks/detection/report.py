@@ -77,7 +77,7 @@ def targets(found: dict[str, Any]) -> str:
     """Return the table of targets: what must be, what is aimed at, what was measured."""
     rows = [
         *_null_targets(found.get("alarms")),
-        *_delay_targets(found.get("delays", {}), float(found.get("horizon", 1.0))),
+        *_delay_targets(found.get("delays", {}), found.get("horizons", {})),
         *_word_targets(found.get("sums", {})),
         *_window_targets(found.get("windows", {})),
         *_coverage_targets(found.get("coverage", {})),
@@ -127,11 +127,12 @@ _DELAYS: tuple[tuple[str, float, float], ...] = (
 )
 
 
-def _delay_targets(delays: dict[str, list[float | None]], horizon: float) -> list[Cells]:
+def _delay_targets(delays: dict[str, list[float | None]], horizons: dict[str, float]) -> list[Cells]:
     rows = []
     for title, must, aim in _DELAYS:
         if title not in delays:
             continue
+        horizon = horizons[title]
         found = Delays.of((horizon if d is None else d for d in delays[title]), horizon)
         missed = f", {found.missed} of {len(found.found)} missed" if found.missed else ""
         said = f"{found.write(0.5)}{missed}"

@@ -1,8 +1,11 @@
 """Worlds: traffic as it was, and what becomes of it. Each change carries what is true of it.
 
 Law: a world is drawn for a seed; its baseline learns from `history`, its traffic goes on as independent draws from
-`before`, and a change replaces a share of it by draws from the change's own rows. Where a pool is large enough,
-history and traffic share no text. Truth is what the data's makers or judges say, never what a score of ours says.
+`before`, and a change replaces a share of it by draws from the change's own rows. History and traffic share no
+question (in `one_model`, where each has sixteen answers, no answer), or texts that were learnt would be told from texts
+that were not. A *finite* world has some hundred questions: half of them are learnt, each once, and drawing the others
+again and again would in the end show how the halves differ, so it is watched for a thousand exchanges only, beside a
+control in which nothing changes. Truth is what the data's makers or judges say, never what a score of ours says.
 """
 
 from __future__ import annotations
@@ -57,13 +60,14 @@ class Change(NamedTuple):
 
 
 class World(NamedTuple):
-    """A pool and the parts that history, traffic and changes draw from."""
+    """A pool and the parts that history, traffic and changes draw from; `finite`: of a few hundred questions."""
 
     name: str
     pool: Pool
     history: Rows
     before: Rows
     changes: tuple[Change, ...]
+    finite: bool = False
 
 
 Build = Callable[[Data, Random, int], World]
@@ -153,10 +157,11 @@ def switches(data: Data, rng: Random, before: str) -> World:
     """Models and styles that take over from one model, and its prompts in other proportions with and without that."""
     mine = [switch for switch in SWITCHES if switch.before == before]
     pool = data.pool(_answers(data, before))
-    own, growing, changes = np.arange(pool.size), Growing(pool), []
+    history, own = halves(pool, rng)
+    growing, changes = Growing(pool), []
     tilt = tilted(pool, own)
     for switch in mine:
-        rows = growing.append(data.pool(_answers(data, switch.after)))
+        rows = to_questions(growing, growing.append(data.pool(_answers(data, switch.after))), own)
         changes += [
             Change(switch.name, rows, share, Cause.MODEL, switch.direction) for share in switch.shares
         ]
@@ -165,9 +170,24 @@ def switches(data: Data, rng: Random, before: str) -> World:
         changes += [
             Change("other proportions and weaker model", weaker, 0.5, Cause.MODEL, _WORSE),
             Change("known topics in other proportions, GPT-4", tilt, 1.0, Cause.TRAFFIC),
-            Change("nothing, GPT-4", own, 1.0, Cause.NONE),
         ]
-    return World(before, growing.pool, rng.choice(own, SIZE), own, tuple(changes))
+    changes.append(Change(f"nothing, {before}", own, 1.0, Cause.NONE))
+    return World(before, growing.pool, history, own, tuple(changes), finite=True)
+
+
+def halves(pool: Pool, rng: Random) -> tuple[Rows, Rows]:
+    """Part the rows of a pool by their questions, at random."""
+    questions = np.array([e.prompt for e in pool.scored.exchanges])
+    known, which = np.unique(questions, return_inverse=True)
+    first = rng.permutation(len(known)) < len(known) // 2
+    return rng.permutation(np.flatnonzero(first[which])), np.flatnonzero(~first[which])
+
+
+def to_questions(growing: Growing, rows: Rows, questions: Rows) -> Rows:
+    """Return those of `rows` that answer one of the questions of other rows."""
+    exchanges = growing.pool.scored.exchanges
+    asked = {exchanges[row].prompt for row in questions}
+    return rows[[exchanges[row].prompt in asked for row in rows]]
 
 
 def _answers(data: Data, version: str) -> list[Row]:
@@ -180,15 +200,17 @@ def march_to_june(data: Data, rng: Random, task: str, model: str) -> World:
     rows = data.rows("llmdrift", lambda row: (row["task"], row["model"]) == (task, model))
     march, june = ([row for row in rows if (row["version"] == "0613") is later] for later in (False, True))
     pool = data.pool(march)
-    own, growing = np.arange(pool.size), Growing(pool)
-    taking_over = growing.append(data.pool(june))
+    growing = Growing(pool)
+    history, own = halves(pool, rng)
+    taking_over = to_questions(growing, growing.append(data.pool(june)), own)
     what = {"opinionqa": "opinions", "prime": "primes"}[task]
     worse = {("prime", "gpt-4"): _WORSE, ("prime", "gpt-3.5-turbo"): _BETTER}.get((task, model))
-    changes = (
+    changes = [
         Change(f"{model} March to June 2023, {what}", taking_over, share, Cause.MODEL, worse)
         for share in (0.25, 1.0)
-    )
-    return World(f"{model} {task}", growing.pool, rng.choice(own, SIZE), own, tuple(changes))
+    ]
+    changes.append(Change(f"nothing, {model} {what}", own, 1.0, Cause.NONE))
+    return World(f"{model} {task}", growing.pool, history, own, tuple(changes), finite=True)
 
 
 def worlds() -> dict[str, Build]:
