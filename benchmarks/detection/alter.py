@@ -95,6 +95,22 @@ def same_prompts(pool: Pool, rows: Rows, others: Rows) -> Rows:
     return np.asarray(found, dtype=np.intp)
 
 
+def by_length(pool: Pool, rows: Rows) -> tuple[Rows, Rows]:
+    """Pair answers to the same question as they come; return the longer ones of the pairs, and the shorter ones."""
+    waiting: dict[str, int] = {}
+    longer, shorter = [], []
+    for row in rows.tolist():
+        e = pool.scored.exchanges[row]
+        other = waiting.pop(e.prompt, None)
+        if other is None:
+            waiting[e.prompt] = row
+            continue
+        pair = sorted((other, row), key=lambda each: len(pool.scored.exchanges[each].response or ""))
+        shorter.append(pair[0])
+        longer.append(pair[1])
+    return np.array(longer, dtype=np.intp), np.array(shorter, dtype=np.intp)
+
+
 def cut_short(e: Exchange) -> Exchange:
     """Return an exchange whose answer met the token limit halfway."""
     response = e.response or ""

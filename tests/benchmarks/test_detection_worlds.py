@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.detection.alter import Growing
+from benchmarks.detection.alter import Growing, by_length
 from benchmarks.detection.drifts import FINITE_HORIZON, HORIZON, horizon_of
 from benchmarks.detection.pools import Pool
 from benchmarks.detection.streams import Rows
@@ -57,3 +57,16 @@ def test_a_finite_world_is_watched_for_less_long() -> None:
     world = World("w", answered("a"), rows, rows, ())
     assert horizon_of(world) == HORIZON
     assert horizon_of(world._replace(finite=True)) == FINITE_HORIZON
+
+
+def test_the_longer_and_the_shorter_of_two_answers() -> None:
+    """Each pair answers one question, and an answer is in at most one pair."""
+    pool = answered("a")
+    growing = Growing(pool)
+    growing.append(answered("a longer answer to"))
+    longer, shorter = by_length(growing.pool, np.arange(growing.pool.size))
+    exchanges = growing.pool.scored.exchanges
+    assert len({*longer, *shorter}) == len(longer) + len(shorter) == growing.pool.size
+    for one, other in zip(longer, shorter, strict=True):
+        assert exchanges[one].prompt == exchanges[other].prompt
+        assert len(exchanges[one].response or "") >= len(exchanges[other].response or "")
