@@ -8,10 +8,10 @@ without that text and with a reason in `error`. Reasons of ours: `request_malfor
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from dataclasses import dataclass
 
 import msgspec
+from msgspec.structs import replace
 
 from monitor.contract import Exchange
 from proxy.capture import Capture
@@ -22,10 +22,10 @@ from proxy.redact import Redactor
 from proxy.sse import BOM, event_data, looks_like_events
 
 MALFORMED = frozenset({"request_malformed", "response_malformed", "coding_damaged", "coding_unknown"})
-_Read = TypeVar("_Read")
 
 
-class Assembler(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Assembler:
     """What assembling needs beside the capture. `salt` keeps the hash of a user from being guessed."""
 
     redact: Redactor
@@ -37,33 +37,48 @@ class Assembler(NamedTuple):
         endpoint = ENDPOINTS[capture.endpoint]
         asked, request_error = _read_request(endpoint, capture, self.max_decoded)
         answered = _read_answer(endpoint, capture, self.max_decoded)
-        redact = self.redact.for_texts(_texts(asked, answered))
+        if self.redact.may_change(_together(asked, answered)):
+            asked, answered = self._redacted(asked, answered)
+        began, first_byte = capture.began, capture.first_byte
+        # In the order of the fields: by name it would take 1.0 microsecond, not 0.2.
         return Exchange(
-            id=capture.id,
-            time=capture.time,
-            prompt=redact(asked.prompt),
+            capture.id,
+            capture.time,
+            asked.prompt,
+            answered.response,
+            capture.route,
+            capture.arm,
+            capture.variant,
+            answered.model or asked.model,
+            capture.endpoint,
+            capture.status,
+            answered.complete and not capture.end,
+            answered.finish_reason,
+            answered.refused,
+            answered.reasoning,
+            answered.tool_calls,
+            asked.turns,
+            asked.context_chars,
+            asked.system_id,
+            answered.prompt_tokens,
+            answered.response_tokens,
+            capture.ended - began,
+            None if first_byte is None else first_byte - began,
+            asked.stream,
+            self.user_hash(asked.user) if asked.user else capture.user or None,
+            capture.end or answered.error or request_error,
+        )
+
+    def _redacted(self, asked: Asked, answered: Answered) -> tuple[Asked, Answered]:
+        redact = self.redact
+        return replace(asked, prompt=redact(asked.prompt)), replace(
+            answered,
             response=None if answered.response is None else redact(answered.response),
-            route=capture.route,
-            arm=capture.arm,
-            variant=capture.variant,
             model=redact(answered.model or asked.model),
-            endpoint=capture.endpoint,
-            status=capture.status,
-            complete=answered.complete and not capture.end,
             finish_reason=None if answered.finish_reason is None else redact(answered.finish_reason),
-            refused=answered.refused,
             reasoning=None if answered.reasoning is None else redact(answered.reasoning),
             tool_calls=tuple(redact(call) for call in answered.tool_calls),
-            turns=asked.turns,
-            context_chars=asked.context_chars,
-            system_id=asked.system_id,
-            prompt_tokens=answered.prompt_tokens,
-            response_tokens=answered.response_tokens,
-            latency_s=capture.ended - capture.began,
-            ttft_s=None if capture.first_byte is None else capture.first_byte - capture.began,
-            stream=asked.stream,
-            user=self.user_hash(asked.user) if asked.user else capture.user or None,
-            error=capture.end or (redact(answered.error) if answered.error else request_error),
+            error=None if answered.error is None else redact(answered.error),
         )
 
     def user_hash(self, value: str) -> str:
@@ -71,13 +86,12 @@ class Assembler(NamedTuple):
         return user_hash(value.encode("utf-8", "replace"), self.salt)
 
 
-def _texts(asked: Asked, answered: Answered) -> list[str]:
-    """Return every text of an exchange that is written down."""
-    texts = [asked.prompt, asked.model, answered.model, *answered.tool_calls]
-    for text in (answered.response, answered.finish_reason, answered.reasoning, answered.error):
-        if text:
-            texts.append(text)  # noqa: PERF401 - a comprehension costs a call, and this runs for every exchange
-    return texts
+def _together(asked: Asked, answered: Answered) -> str:
+    """Return every text of an exchange that is written down, line by line."""
+    main = f"{asked.prompt}\n{answered.response}\n{asked.model}\n{answered.model}\n{answered.finish_reason}"
+    if answered.tool_calls or answered.reasoning or answered.error:
+        return "\n".join([main, answered.reasoning or "", answered.error or "", *answered.tool_calls])
+    return main
 
 
 def user_hash(value: bytes, salt: bytes) -> str:
@@ -86,11 +100,17 @@ def user_hash(value: bytes, salt: bytes) -> str:
 
 
 def _read_request(endpoint: Endpoint, capture: Capture, limit: int) -> tuple[Asked, str | None]:
+    chunks, coding = capture.request, capture.request_coding
     try:
-        body = _body(capture.request, capture.request_coding, limit)
-        return _leniently(endpoint.read_request, body), None
+        body = chunks[0] if len(chunks) == 1 and not coding else _body(chunks, coding, limit)
     except CodingError as error:
         return Asked(), str(error)
+    try:
+        return endpoint.read_request(body), None
+    except UNREADABLE:
+        pass
+    try:
+        return endpoint.read_request(_mended(body)), None
     except UNREADABLE:
         return Asked(), "request_malformed"
 
@@ -98,8 +118,9 @@ def _read_request(endpoint: Endpoint, capture: Capture, limit: int) -> tuple[Ask
 def _read_answer(endpoint: Endpoint, capture: Capture, limit: int) -> Answered:
     if not capture.status:
         return Answered(complete=False)
+    chunks, coding = capture.response, capture.content_coding
     try:
-        body = _body(capture.response, capture.content_coding, limit)
+        body = chunks[0] if len(chunks) == 1 and not coding else _body(chunks, coding, limit)
     except CodingError as error:
         return Answered(complete=False, error=str(error))
     if capture.status >= 400:
@@ -107,7 +128,14 @@ def _read_answer(endpoint: Endpoint, capture: Capture, limit: int) -> Answered:
     if body[:1] != b"{" and (b"event-stream" in capture.content_type or looks_like_events(body)):
         return _read_stream(endpoint, body, cut_short=bool(capture.end))
     try:
-        return _leniently(endpoint.read_answer, body)
+        return endpoint.read_answer(body)
+    except UNREADABLE:
+        return _read_mended_answer(endpoint, body)
+
+
+def _read_mended_answer(endpoint: Endpoint, body: bytes) -> Answered:
+    try:
+        return endpoint.read_answer(_mended(body))
     except UNREADABLE:
         return Answered(complete=False, error="response_malformed")
 
@@ -125,7 +153,7 @@ def _read_stream(endpoint: Endpoint, body: bytes, *, cut_short: bool) -> Answere
         except UNREADABLE:
             return Answered(complete=False, error="response_malformed")
     if not answered.complete and answered.error is None:
-        return answered._replace(error="stream_truncated")
+        return replace(answered, error="stream_truncated")
     return answered
 
 
@@ -136,12 +164,9 @@ def _leniently_events(endpoint: Endpoint, events: list[bytes]) -> Answered:
         return endpoint.read_events([_valid_utf8(data) for data in events])
 
 
-def _leniently(read: Callable[[bytes], _Read], body: bytes) -> _Read:
-    """Read a body; where that fails, once more with invalid UTF-8 replaced and a byte order mark removed."""
-    try:
-        return read(body)
-    except UNREADABLE:
-        return read(_valid_utf8(body.removeprefix(BOM)))
+def _mended(body: bytes) -> bytes:
+    """Return a body that cannot be read with invalid UTF-8 replaced and a byte order mark removed."""
+    return _valid_utf8(body.removeprefix(BOM))
 
 
 def _valid_utf8(data: bytes) -> bytes:
@@ -149,8 +174,7 @@ def _valid_utf8(data: bytes) -> bytes:
 
 
 def _body(chunks: list[bytes], coding: bytes, limit: int) -> bytes:
-    joined = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    return decode_body(joined, coding, limit) if coding else joined
+    return decode_body(b"".join(chunks), coding, limit)
 
 
 class _Failed(msgspec.Struct):

@@ -10,7 +10,9 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 # Tuples: what a client sends in these places need not be hashable.
 _TEXT_PARTS = ("text", "input_text", "output_text")
@@ -18,7 +20,7 @@ _SYSTEM_ROLES = ("system", "developer")
 _REMEMBERED_CHARS = 8192
 
 
-class Conversation(NamedTuple):
+class Conversation(msgspec.Struct, frozen=True, gc=False):
     """What the judged text keeps of a conversation."""
 
     prompt: str
@@ -70,10 +72,12 @@ def read_conversation(messages: Sequence[Any], instructions: str = "") -> Conver
         text = content if isinstance(content, str) else content_text(content)
         chars += len(text)
         role = message.get("role", "user")
-        if role in _SYSTEM_ROLES:
+        if role == "user":
+            turns += 1
+            prompt = text or prompt
+        elif role in _SYSTEM_ROLES:
             system.append(text)
         else:
             turns += 1
-            if text and role == "user":
-                prompt = text
-    return Conversation(prompt, max(0, turns - 1), chars, short_hash("\n".join(system)) if system else "")
+    system_id = short_hash("\n".join(system)) if system else ""
+    return Conversation(prompt, turns - 1 if turns else 0, chars, system_id)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
+from msgspec.structs import asdict
 
 from monitor.contract import Exchange
 from monitor.contract.feedback import label_text
@@ -211,7 +212,7 @@ def _exchange(values: dict[str, Any], number: int, line: bytes) -> Exchange:
     conversation = read_conversation(turns)
     if not conversation.prompt:
         raise ValueError("`messages` holds no text from the user")
-    facts = {**conversation._asdict(), **facts, "prompt": _clean(conversation.prompt)}
+    facts = {**asdict(conversation), **facts, "prompt": _clean(conversation.prompt)}
     return Exchange(**_base(values, number, line), **facts, response=response)
 
 

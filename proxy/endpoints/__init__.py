@@ -8,13 +8,14 @@ error; only what is no JSON, or has another shape altogether, raises one of `UNR
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+
+import msgspec
 
 from proxy.endpoints import chat, completions, responses
 from proxy.endpoints.shape import Answered, Asked
 
 
-class Endpoint(NamedTuple):
+class Endpoint(msgspec.Struct, frozen=True):
     """A row of the table."""
 
     name: str

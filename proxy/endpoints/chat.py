@@ -26,7 +26,7 @@ from proxy.endpoints.shape import (
 )
 
 
-class _Request(msgspec.Struct):
+class _Request(msgspec.Struct, gc=False):
     messages: Any = None
     model: Any = None
     stream: Any = None
@@ -34,7 +34,7 @@ class _Request(msgspec.Struct):
     safety_identifier: Any = None
 
 
-class _Message(msgspec.Struct):
+class _Message(msgspec.Struct, gc=False):
     """A message, or a stream's delta."""
 
     content: Any = None
@@ -45,14 +45,14 @@ class _Message(msgspec.Struct):
     function_call: Function | None = None
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     index: Any = 0
     message: _Message | None = None
     delta: _Message | None = None
     finish_reason: Any = None
 
 
-class _Answer(msgspec.Struct):
+class _Answer(msgspec.Struct, gc=False):
     """A whole answer, or a stream's chunk."""
 
     choices: list[_Choice] | None = None
@@ -84,24 +84,25 @@ def read_request(body: bytes) -> Asked:
 def read_answer(body: bytes) -> Answered:
     """Read a whole answer. Raises what is `UNREADABLE`."""
     answer = _answer.decode(body)
-    prompt_tokens, response_tokens = tokens(answer.usage)
     choice = _judged(answer.choices)
     message = choice.message if choice else None
     if choice is None or message is None:
         return Answered(
             model=text_of(answer.model), complete=False, error=error_code(answer.error) or "no_choice"
         )
-    refusal = text_of(message.refusal)
+    # Most answers have a text and nothing else beside it.
+    refusal = text_of(message.refusal) if message.refusal else ""
+    prompt_tokens, response_tokens = tokens(answer.usage)
     return Answered(
         content_text(message.content) or refusal,
         text_of(answer.model),
         text_or_none(choice.finish_reason),
         bool(refusal),
-        _reasoning(message) or None,
-        _calls(message),
+        (_reasoning(message) or None) if message.reasoning_content or message.reasoning else None,
+        _calls(message) if message.tool_calls or message.function_call else (),
         prompt_tokens,
         response_tokens,
-        error=error_code(answer.error),
+        error=error_code(answer.error) if answer.error else None,
     )
 
 
@@ -117,8 +118,6 @@ def _reasoning(message: _Message) -> str:
 
 
 def _calls(message: _Message) -> tuple[str, ...]:
-    if message.tool_calls is None and message.function_call is None:
-        return ()
     calls = [call.function for call in message.tool_calls or () if call.function]
     if message.function_call:
         calls.append(message.function_call)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from proxy.endpoints.shape import Answered, Asked, error_code, text_of, text_or_none, tokens, user_of
 
@@ -58,7 +59,7 @@ def read_answer(body: bytes) -> Answered:
     """Read a whole answer. Raises what is `UNREADABLE`."""
     read = _read([_answer.decode(body)])
     found = read.response is not None
-    return read._replace(complete=found, error=read.error or (None if found else "no_choice"))
+    return replace(read, complete=found, error=read.error or (None if found else "no_choice"))
 
 
 def read_events(events: Iterable[bytes]) -> Answered:
@@ -71,7 +72,7 @@ def read_events(events: Iterable[bytes]) -> Answered:
             chunks.append(_answer.decode(data))
     read = _read(chunks)
     complete = (done or read.finish_reason is not None) and read.error is None
-    return read._replace(response=read.response or "", complete=complete)
+    return replace(read, response=read.response or "", complete=complete)
 
 
 def _read(chunks: list[_Answer]) -> Answered:

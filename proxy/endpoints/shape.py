@@ -6,7 +6,7 @@ fact out instead of losing the exchange.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -17,8 +17,8 @@ LARGEST = 2**53
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-class Asked(NamedTuple):
-    """What a request says."""
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """What a request says. One is made for every exchange: a struct costs a quarter of what a tuple with names does."""
 
     prompt: str = ""
     model: str = ""
@@ -30,7 +30,7 @@ class Asked(NamedTuple):
     user: str = ""
 
 
-class Answered(NamedTuple):
+class Answered(msgspec.Struct, frozen=True, gc=False):
     """What an answer says. `complete` is False when its own end mark is missing."""
 
     response: str | None = None
@@ -45,14 +45,14 @@ class Answered(NamedTuple):
     error: str | None = None
 
 
-class Function(msgspec.Struct):
+class Function(msgspec.Struct, gc=False):
     """A called function, whole or a part of a stream."""
 
     name: Any = None
     arguments: Any = None
 
 
-class ToolCall(msgspec.Struct):
+class ToolCall(msgspec.Struct, gc=False):
     """A tool call, whole or a part of a stream."""
 
     index: Any = None
@@ -78,6 +78,9 @@ def tokens(usage: Any) -> tuple[int | None, int | None]:
     """Read prompt and response tokens from a usage object of either naming; None where absent."""
     if not isinstance(usage, dict):
         return None, None
+    asked, answered = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if type(asked) is type(answered) is int and 0 <= asked <= LARGEST and 0 <= answered <= LARGEST:
+        return asked, answered
     return _count(usage, "prompt_tokens", "input_tokens"), _count(usage, "completion_tokens", "output_tokens")
 
 
@@ -105,4 +108,6 @@ def error_code(error: Any) -> str | None:
 
 def user_of(safety_identifier: Any, user: Any) -> str:
     """Return how the client names its end user; empty when it does not."""
+    if safety_identifier is user is None:
+        return ""
     return text_of(safety_identifier) or text_of(user)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.contract import Exchange, encode_exchanges
+from monitor.contract.messages import short_hash
 from proxy.assemble import Assembler
 from proxy.capture import Budget, Capture
 from proxy.redact import Redactor
@@ -73,6 +74,49 @@ def test_a_whole_chat_answer() -> None:
     assert (found.model, found.finish_reason, found.complete, found.error) == ("m-1", "stop", True, None)
     assert (found.turns, found.prompt_tokens, found.response_tokens) == (2, 7, 3)
     assert (found.latency_s, found.ttft_s, len(found.system_id)) == (0.5, 0.25, 12)
+
+
+def test_every_fact_stands_in_its_own_field() -> None:
+    """An exchange is made by position, so each field is checked by its name."""
+    asked = {"model": "asked", "stream": True, "user": "u", "messages": ASK["messages"][:2]}
+    message = {
+        "refusal": "no",
+        "reasoning": "hm",
+        "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}],
+    }
+    usage = {"prompt_tokens": 7, "completion_tokens": 3}
+    capture = Capture("id-1", 1.0, 10.0, Budget(10**9), 10**9, "chat.completions")
+    capture.route, capture.arm, capture.variant = "route", "arm", "variant"
+    capture.keep_request(json.dumps(asked).encode())
+    capture.keep_response(json.dumps(chat(message, usage=usage)).encode(), lambda: 10.25)
+    capture.status, capture.end, capture.ended = 201, "client_left", 10.5
+    assert ASSEMBLE(capture) == Exchange(
+        id="id-1",
+        time=1.0,
+        prompt="first",
+        response="no",
+        route="route",
+        arm="arm",
+        variant="variant",
+        model="m-1",
+        endpoint="chat.completions",
+        status=201,
+        complete=False,
+        finish_reason="stop",
+        refused=True,
+        reasoning="hm",
+        tool_calls=("f({})",),
+        turns=0,
+        context_chars=13,
+        system_id=short_hash("Be kind."),
+        prompt_tokens=7,
+        response_tokens=3,
+        latency_s=0.5,
+        ttft_s=0.25,
+        stream=True,
+        user=ASSEMBLE.user_hash("u"),
+        error="client_left",
+    )
 
 
 def test_tool_calls_refusals_and_reasoning() -> None:
