@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.detection.figures import Rate, table
-from benchmarks.detection.live import SIZE, Sight, alarms, learn, verdict_at
+from benchmarks.detection.live import SIZE, Alarm, Sight, alarms, learn, verdict_at
 from benchmarks.detection.pools import Data, Pool
 from benchmarks.detection.streams import (
     DAY,
@@ -110,8 +110,14 @@ def _alarms(null: Null, pool: Pool, identity: str, days: float, rng: Random) -> 
     history, stream = drawn(null, pool, days, rng)
     sight = Sight(learn(pool, history, identity), pool)
     for alarm in alarms(sight, stream, again=True):
-        wealth = alarm.findings.e_values
-        yield verdict_at(sight, stream, alarm).tier, max(wealth, key=wealth.__getitem__)
+        yield verdict_at(sight, stream, alarm).tier, _richest(alarm)
+
+
+def _richest(alarm: Alarm) -> str:
+    """Return the family that holds most of the evidence."""
+    families = sorted({process.family for process in alarm.detector.processes})
+    wealth = [alarm.detector.family_wealth(alarm.evidence, frozenset({family})) for family in families]
+    return families[int(np.argmax(wealth))]
 
 
 def drawn(null: Null, pool: Pool, days: float, rng: Random) -> tuple[Stream, Stream]:
@@ -135,9 +141,9 @@ def drawn(null: Null, pool: Pool, days: float, rng: Random) -> tuple[Stream, Str
 def spread(history: Stream) -> Stream:
     """Keep of a stretch of traffic what the running monitor would learn from."""
     length = stretch_length(SIZE)
-    number = np.arange(len(history.rows)) // length
-    sizes = dict(enumerate(np.bincount(number).tolist()))
-    return history.take(np.isin(number, list(kept_stretches(sizes, SIZE))))
+    whole, rest = divmod(len(history.rows), length)
+    kept = kept_stretches(dict.fromkeys(range(whole), length), SIZE - rest)
+    return history.take(np.isin(np.arange(len(history.rows)) // length, [*kept, whole]))
 
 
 def packed(counted: Counted) -> list[Any]:

@@ -24,9 +24,15 @@ def stretch_length(size: int) -> int:
 
 
 def kept_stretches(sizes: Mapping[int, int], wanted: int) -> set[int]:
-    """Choose of numbered stretches, given what each holds, as few as hold the wanted number, evenly spread."""
-    chosen, have = set(), 0
-    for number in sorted(sizes, key=_rank):
+    """Choose of numbered stretches, given what each holds, as few as hold the wanted number, evenly spread.
+
+    The newest is always one of them, so that the time they cover is whole and its number says how many there were.
+    """
+    if not sizes:
+        return set()
+    newest = max(sizes)
+    chosen, have = {newest}, sizes[newest]
+    for number in sorted(sizes.keys() - chosen, key=_rank):
         if have >= wanted:
             break
         chosen.add(number)

@@ -34,10 +34,7 @@ def spread(store: Store, route: str, wanted: int) -> None:
     sizes |= dict.fromkeys(cut, length)
     if not sizes:
         return
-    # The newest stays, whose number says how many there were.
-    newest = max(sizes)
-    recent = sizes.pop(newest) + (0 if rest is None else rest.scored)
-    kept = kept_stretches(sizes, wanted - recent) | {newest}
+    kept = kept_stretches(sizes, wanted - (0 if rest is None else rest.scored))
     gone = [head.id for head in heads if head.stretch is None or head.stretch not in kept]
     added = [lesson for number, lesson in cut.items() if number in kept]
     store.lessons.replace(gone, added if rest is None else [*added, rest])

@@ -25,8 +25,7 @@ def test_kept_ones_are_enough_and_evenly_spread(n: int):
     kept = sorted(kept_stretches(dict.fromkeys(range(n), 100), 10_000))
     assert len(kept) == 100
     assert np.diff(kept).max() <= 4 * np.ceil(n / 100)
-    assert kept[0] == 0
-    assert n - kept[-1] <= 4 * np.ceil(n / 100)
+    assert (kept[0], kept[-1]) == (0, n - 1)
 
 
 @pytest.mark.parametrize("period", [2, 4, 5, 8, 16])
@@ -46,3 +45,4 @@ def test_letting_go_bit_by_bit_is_letting_go_at_once():
             sizes = {kept: sizes[kept] for kept in kept_stretches(sizes, 5000)}
     whole = {number: 90 + number % 21 for number in range(1000)}
     assert kept_stretches(sizes, 5000) == kept_stretches(whole, 5000)
+    assert len(sizes) < 60
