@@ -57,25 +57,12 @@ def build_baseline(
 ) -> Baseline:
     """Learn a frozen baseline. Raises BaselineError when there are too few exchanges with a prompt."""
     features = extract(scored)
-    prompted = np.flatnonzero(features.prompted)
-    answered = np.flatnonzero(features.answered)
+    prompted, answered = np.flatnonzero(features.prompted), np.flatnonzero(features.answered)
     if len(prompted) < FEWEST:
         raise BaselineError(
             f"a baseline needs at least {FEWEST} exchanges with a prompt that can be scored, got {len(prompted)}"
         )
-    prompt, asked = _fit_side(scored.prompt, prompted, settings)
-    response, said = _fit_side(scored.response, answered, settings)
-    x = prompt_features(features.prompt_style, prompt.projection.apply(scored.prompt), asked.assigned.novelty)
-    reward = np.nan_to_num(scored.reward.astype(np.float64))
-    axes = response.projection.apply(scored.response)
-    pairs = scored.prompt[answered], scored.response[answered]
-    fit = np.zeros(len(scored.exchanges))
-    fit[answered] = held_out_fit(*pairs, settings.seed)
-    y = response_features(features.response_style, axes, said.assigned.novelty, fit, reward)
-    texts = [e.prompt for e in scored.exchanges], [e.response or "" for e in scored.exchanges]
-    known = _without_missing(y, scored.reward)
-    prompt = _scored(prompt, x, prompted, _terms(texts[0], asked, prompted, prompt))
-    response = _scored(response, known, answered, _terms(texts[1], said, answered, response))
+    prompt, asked, response, said, x, y, fit = _fit_sides(scored, features, settings)
     answered_scores = prompt.scores.transform(x[answered])
     design = design_matrix(answered_scores, asked.assigned.cluster[answered], len(prompt.quantiser.centroids))
     expectation, answers = _fit_expectation(
@@ -98,7 +85,7 @@ def build_baseline(
         created=created,
         prompt=prompt,
         response=response,
-        contrast=fit_contrast(*pairs),
+        contrast=fit_contrast(scored.prompt[answered], scored.response[answered]),
         expectation=expectation,
         ordinary=NO_ORDINARY,
         latency=latency,
@@ -135,6 +122,35 @@ class _Own(NamedTuple):
     features: Features
     encoded: Encoded
     held_out: tuple[NDArray[np.intp], NDArray[np.intp]]
+
+
+class _Sides(NamedTuple):
+    """Both sides, how the own n exchanges are seen on them, and their features: `x` (n, p), `y` (n, q), `fit` (n,)."""
+
+    prompt: Side
+    asked: _Seen
+    response: Side
+    said: _Seen
+    x: Floats
+    y: Floats
+    fit: Floats
+
+
+def _fit_sides(scored: Scored, features: Features, settings: BaselineConfig) -> _Sides:
+    """Learn how prompts and answers are seen."""
+    prompted, answered = np.flatnonzero(features.prompted), np.flatnonzero(features.answered)
+    prompt, asked = _fit_side(scored.prompt, prompted, settings)
+    response, said = _fit_side(scored.response, answered, settings)
+    x = prompt_features(features.prompt_style, prompt.projection.apply(scored.prompt), asked.assigned.novelty)
+    fit = np.zeros(len(scored.exchanges))
+    fit[answered] = held_out_fit(scored.prompt[answered], scored.response[answered], settings.seed)
+    axes, reward = response.projection.apply(scored.response), scored.reward.astype(np.float64)
+    y = response_features(features.response_style, axes, said.assigned.novelty, fit, np.nan_to_num(reward))
+    texts = [e.prompt for e in scored.exchanges], [e.response or "" for e in scored.exchanges]
+    known = _without_missing(y, scored.reward)
+    prompt = _scored(prompt, x, prompted, _terms(texts[0], asked, prompted, prompt))
+    response = _scored(response, known, answered, _terms(texts[1], said, answered, response))
+    return _Sides(prompt, asked, response, said, x, y, fit)
 
 
 def _scored(side: Side, values: Floats, rows: NDArray[np.intp], terms: tuple[tuple[str, ...], ...]) -> Side:
