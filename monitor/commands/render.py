@@ -149,8 +149,7 @@ def _columns(signals: Iterable[Signal]) -> list[str]:
     """Leave out what no signal has."""
     found = list(signals)
     p = ["p"] if any(signal.p_value is not None for signal in found) else []
-    e = ["e"] if any(signal.e_value is not None for signal in found) else []
-    return ["  signal", "tier", "now", "baseline", "against chance", "effect, 95 %", *p, *e]
+    return ["  signal", "tier", "now", "baseline", "against chance", "effect, 95 %", *p]
 
 
 def _cells(name: str, signal: Signal) -> dict[str, str | Text]:
@@ -165,7 +164,6 @@ def _cells(name: str, signal: Signal) -> dict[str, str | Text]:
         "against chance": _against_chance(signal),
         "effect, 95 %": f"{number(signal.effect)} {interval(signal.interval)}".strip(),
         "p": probability(signal.p_value),
-        "e": number(signal.e_value),
     }
 
 

@@ -59,7 +59,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     `value` is in the signal's own unit (`unit`); `null_mean` and `null_high` are what a window of this size shows
     without any drift (mean and 99.9 % point). `effect` is what the tier's threshold is compared with: the native
     effect (JS, share, relative reward change) or a standardised one. `interval` covers the effect at 95 %.
-    `p_value` is of a single look, `e_value` is valid under continuous looking (Grünwald et al. 2024).
+    `p_value` is of a single look.
     """
 
     value: float
@@ -70,7 +70,6 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     baseline_mean: float | None = None
     window_mean: float | None = None
     p_value: float | None = None
-    e_value: float | None = None
     effect: float | None = None
     interval: Interval | None = None
     note: str = ""

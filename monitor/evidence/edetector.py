@@ -194,16 +194,6 @@ class Detector:
         mine = [i for i, process in enumerate(self.processes) if process.family in families]
         return float(np.logaddexp.reduce(evidence.log_wealth[mine] + self._log_weight[mine]))
 
-    def by_name(self, evidence: Evidence) -> dict[str, tuple[float, int, float]]:
-        """Return for each watched name its richest process: log wealth, sign, onset."""
-        best: dict[str, tuple[float, int, float]] = {}
-        for process, wealth, onset in zip(
-            self.processes, evidence.log_wealth.tolist(), evidence.onset.tolist(), strict=True
-        ):
-            if process.name not in best or wealth > best[process.name][0]:
-                best[process.name] = (wealth, process.sign, onset)
-        return best
-
     def findings(self, evidence: Evidence) -> Findings:
         """Return what the evidence says; a family shows a change where it holds a fair part of the alarm."""
         wealth = {family: self.family_wealth(evidence, frozenset({family})) for family in _SHARES}
@@ -220,7 +210,6 @@ class Detector:
             # Whatever raised the alarm, one prompt or user that fills the traffic may be why: their signals tell.
             repetition=evidence.alarmed,
             signal_level=SIGNAL_LEVEL,
-            e_values={family: float(np.exp(min(w, 700.0))) for family, w in wealth.items()},
             since=evidence.since,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -10,8 +10,9 @@ class Findings:
     """Which families of signals show a change that is not noise.
 
     `traffic`: the prompts. `behaviour`: the responses given their prompts. `service`: errors, truncation, latency.
-    `repetition`: one prompt or one user that fills the traffic. `drifted` is the whole evidence at its level; the families say where it lies. `p_values` and `e_values` are by
-    family. `since`: estimated onset (epoch s). `signal_level`: the p-value that one signal needs beside it.
+    `repetition`: one prompt or one user that fills the traffic. `drifted` is the whole evidence at its level; the
+    families say where it lies. `since`: estimated onset (epoch s). `signal_level`: the p-value that one signal needs
+    beside it.
     """
 
     drifted: bool = False
@@ -20,8 +21,6 @@ class Findings:
     service: bool = False
     repetition: bool = False
     signal_level: float = 0.01
-    p_values: dict[str, float] = field(default_factory=dict)
-    e_values: dict[str, float] = field(default_factory=dict)
     since: float | None = None
 
 

@@ -151,5 +151,4 @@ def findings_of(tested: TwoSample, alpha: float) -> Findings:
         behaviour=shows.get("behaviour", False),
         service=shows.get("service", False),
         signal_level=alpha,
-        p_values=tested.families,
     )

@@ -91,7 +91,6 @@ def _blinded(signal: Signal) -> Signal:
         signal,
         tier=Tier.BLIND,
         p_value=None,
-        e_value=None,
         effect=None,
         interval=None,
         note="the scorer changed: not comparable",

@@ -26,7 +26,6 @@ SIGNAL = Signal(
     null_mean=0.01,
     null_high=0.03,
     p_value=1e-9,
-    e_value=1e6,
     effect=0.3,
     interval=(0.2, 0.4),
     note="n",

@@ -128,9 +128,8 @@ def test_direction_is_signed(reference: Baseline, shift: float, sign: int):
     for minute in range(60):
         bucket = drawn(reference, rng, 10, {REWARD: shift})
         evidence = detector.advance(evidence, bucket, minutes=1.0, now=60.0 * minute)
-    best = detector.by_name(evidence)
-    assert max(best, key=lambda name: best[name][0]) == "reward"
-    assert best["reward"][1] == sign
+    richest = detector.processes[int(np.argmax(evidence.log_wealth))]
+    assert (richest.name, richest.sign) == ("reward", sign)
     found = detector.findings(evidence)
     assert (found.drifted, found.behaviour, found.traffic, found.service) == (True, True, False, False)
 
