@@ -16,7 +16,7 @@ from scipy.stats import norm
 
 from monitor.contract import Interval, Signal, Tier
 from monitor.labels.coincidence import Coincidence, jackknife, merged, numeric
-from monitor.labels.judgement import Event, Kind, Scheme
+from monitor.labels.judgement import Event, Kind, Scheme, order
 
 # Signals that are shares of right comparisons, and the kind of event they are of.
 SHARES: dict[str, Kind] = {
@@ -26,6 +26,8 @@ SHARES: dict[str, Kind] = {
     "reward_agreement": "reward",
 }
 _FEWEST = 8
+# What the note of a shift of labels ends with, where better and worse labels are known.
+LOWER, HIGHER = ", lower", ", higher"
 
 
 class Side(NamedTuple):
@@ -118,8 +120,17 @@ def _label_shift(scheme: Scheme, before: Sequence[Event], after: Sequence[Event]
         p_value=min(1.0, len(shift) * p),
         effect=now - was,
         interval=interval,
-        note=f"share of {top}",
+        note=f"share of {top}{_rated(before, after)}",
     )
+
+
+def _rated(before: Sequence[Event], after: Sequence[Event]) -> str:
+    """Say whether labels whose order is known are lower or higher than before; empty where it is not."""
+    old, new = ([order(event.label) for event in side] for side in (before, after))
+    if None in old or None in new:
+        return ""
+    was, now = (float(np.mean([place for place in side if place is not None])) for side in (old, new))
+    return LOWER if now < was else HIGHER
 
 
 def _mean_shift(before: Sequence[str], after: Sequence[str], distance: float) -> Signal | None:
@@ -141,7 +152,7 @@ def _mean_shift(before: Sequence[str], after: Sequence[str], distance: float) ->
         p_value=float(2 * norm.sf(abs(effect) / max(error, 1e-9))),
         effect=effect,
         interval=(effect - 1.96 * error, effect + 1.96 * error),
-        note="mean label, in standard deviations",
+        note=f"mean label, in standard deviations{LOWER if effect < 0 else HIGHER}",
     )
 
 

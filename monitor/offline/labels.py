@@ -15,6 +15,7 @@ import msgspec
 from monitor.contract import Cause, Direction, Exchange, LabelCause, Labels, Tier, Verdict
 from monitor.contract.config import Detection
 from monitor.contract.messages import short_hash
+from monitor.labels.contradiction import borne_out
 from monitor.labels.contrast import Tested, contrast, sides
 from monitor.labels.judgement import Earlier, Event, Judgement, Scheme, events_of
 from monitor.labels.measures import Side
@@ -92,7 +93,7 @@ def with_labels(verdict: Verdict, labels: Labels) -> Verdict:
         **verdict.signals,
         **{name: s for name, s in labels.signals.items() if name not in verdict.signals},
     }
-    verdict = msgspec.structs.replace(verdict, labels=labels, signals=signals)
+    verdict = borne_out(msgspec.structs.replace(verdict, labels=labels, signals=signals))
     told = verdict.drifted and (verdict.tier.concern or not labels.tier.concern)
     if told or not labels.drifted or verdict.tier in {Tier.BLIND, Tier.LEARNING}:
         return verdict

@@ -1,7 +1,8 @@
 """Judging those who label, beside the exchanges: fold what has come, put each route's verdict on its control arm.
 
 Law of this file: feedback is folded once the reward of its exchange is known or a minute has passed. A verdict compares
-what came since the change with all before; without a change, the last week with what was before it.
+what came since the change with all before; without a change, the last week with what was before it. A gain that the
+labels contradict is not called one.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import msgspec
 
 from monitor.contract import Labels, Verdict
 from monitor.contract.config import Detection
+from monitor.labels.contradiction import borne_out
 from monitor.labels.panel import log_alarm
 from monitor.labels.verdict import FEWEST, found_live, label_verdict
 from monitor.service.folding import CONTROL
@@ -40,7 +42,7 @@ class Labelling:
             for route in self._store.labels.routes()
         }
         return [
-            msgspec.structs.replace(verdict, labels=found.get(verdict.route))
+            borne_out(msgspec.structs.replace(verdict, labels=found.get(verdict.route)))
             if verdict.arm == CONTROL
             else verdict
             for verdict in verdicts

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 
-from monitor.contract import Feedback, LabelCause, Tier, Verdict
+import msgspec
+
+from monitor.contract import Direction, Feedback, LabelCause, Tier, Verdict
 from monitor.contract.config import Detection
 from monitor.service.labelling import Labelling
 
@@ -61,3 +63,29 @@ def test_a_verdict_is_kept_until_there_is_something_new(store):
     store.labels.save("r", first.__class__(tier=Tier.MINOR), 0.0)
     assert labelling.told(verdicts(), 100 * HOUR + 30)[0].labels.tier is Tier.MINOR
     assert labelling.told(verdicts(), 100 * HOUR + 90)[0].labels == first
+
+
+def test_a_gain_is_withdrawn_where_people_disagree(store):
+    """The reward says improved, the people rate the answers lower: minor, on the control arm alone."""
+    labelling = Labelling(store, Detection())
+    rng = random.Random(4)
+    for start, n, share in ((0, 600, 0.7), (600, 300, 0.3)):
+        said = [
+            Feedback(
+                exchange=f"x{i}",
+                annotator=f"p{i % 3}",
+                label="good" if rng.random() < share else "bad",
+                time=HOUR * (i + 1),
+                reward=0.5,
+            )
+            for i in range(start, start + n)
+        ]
+        store.feedback.add(said, 0.0, "r")
+    gained = [
+        msgspec.structs.replace(v, tier=Tier.IMPROVED, direction=Direction.IMPROVED) for v in verdicts()
+    ]
+    control, candidate = labelling.told(gained, 900 * HOUR)
+    assert control.labels.drifted
+    assert (control.tier, control.direction) == (Tier.MINOR, Direction.NEUTRAL)
+    assert "people rate the answers lower" in control.headline
+    assert candidate.tier is Tier.IMPROVED
