@@ -22,7 +22,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from monitor.contract import Verdict
+from monitor.contract import Verdict, without_words
 from monitor.contract.config import Config, Secret
 from proxy.faults import error_body, fault_answer
 from proxy.scoreboard import Counters, read_scoreboards
@@ -47,11 +47,6 @@ class Surroundings(msgspec.Struct, frozen=True):
         """Return the verdicts, as far as the reader may see them."""
         verdicts = self.verdicts.current(self.now())
         return verdicts if self.in_full else [without_words(verdict) for verdict in verdicts]
-
-
-def without_words(verdict: Verdict) -> Verdict:
-    """Leave out what quotes users (what moved, in words and examples) and names people."""
-    return msgspec.structs.replace(verdict, shifts=(), labels=None)
 
 
 def status_document(view: Surroundings) -> dict[str, Any]:

@@ -62,8 +62,12 @@ def status(
         config = settings.load()
     except ConfigError as error:
         raise CommandFault(str(error), UNREACHABLE) from None
-    asked = [url] if url else [f"http://{config.admin.listen}", f"http://{config.monitor.listen}"]
-    source, verdicts = _first_answer(asked, config.admin.token)
+    ours = {
+        f"http://{config.admin.listen}": config.admin.token,
+        f"http://{config.monitor.listen}": config.monitor.token,
+    }
+    asked = {url: _token_for(url, ours, config.admin.token)} if url else ours
+    source, verdicts = _first_answer(asked)
     tier = worst(verdicts)
     if as_json:
         print_document({"tier": tier, "source": source, "verdicts": verdicts})
@@ -72,10 +76,15 @@ def status(
     return EXIT_STATUS[tier]
 
 
-def _first_answer(urls: list[str], token: Secret | None) -> tuple[str, list[Verdict]]:
-    """Ask one address after the other. Raises CommandFault when none answers."""
+def _token_for(url: str, ours: dict[str, Secret | None], otherwise: Secret | None) -> Secret | None:
+    """Return the token of the process of ours that a URL is of."""
+    return next((token for address, token in ours.items() if f"{url}/".startswith(f"{address}/")), otherwise)
+
+
+def _first_answer(asked: dict[str, Secret | None]) -> tuple[str, list[Verdict]]:
+    """Ask one address after the other, each with its token. Raises CommandFault when none answers."""
     faults = []
-    for url in urls:
+    for url, token in asked.items():
         source = url if urlsplit(url).path.strip("/") else f"{url.rstrip('/')}/-/drift"
         try:
             return source, msgspec.json.decode(get(source, token), type=_Answer).verdicts

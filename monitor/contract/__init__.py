@@ -23,6 +23,7 @@ from monitor.contract.verdict import (
     Verdict,
     decode_verdicts,
     encode_verdicts,
+    without_words,
 )
 
 __all__ = [
@@ -48,4 +49,5 @@ __all__ = [
     "encode_exchanges",
     "encode_verdicts",
     "read_feedback",
+    "without_words",
 ]

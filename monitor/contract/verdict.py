@@ -207,6 +207,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     anomalies: tuple[Anomaly, ...] = ()
 
 
+def without_words(verdict: Verdict) -> Verdict:
+    """Leave out what quotes users (what moved, in words and examples) and names people who label."""
+    return msgspec.structs.replace(verdict, shifts=(), labels=None, anomalies=())
+
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Verdict])
 

@@ -1,14 +1,15 @@
 """The monitor over HTTP: status, verdicts, baselines, metrics.
 
-Law of this file: reading is open (the address is loopback unless a token is configured); whatever changes state needs
-the configured token as `Authorization: Bearer …`, compared in constant time, and a JSON body, which a web page of
-somebody else cannot send here without the browser asking first. Errors are `{"error": {"message": …}}`.
+Law of this file: reading numbers is open (the address is loopback unless a token is configured); whatever changes
+state needs the configured token as `Authorization: Bearer …`, compared in constant time, and a JSON body, which a web
+page of somebody else cannot send here without the browser asking first. What quotes users or names labellers needs the
+token too: verdicts are told without it to those who have none. Errors are `{"error": {"message": …}}`.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from monitor.bus import BusError
+from monitor.contract import Verdict, without_words
 from monitor.contract.config import Secret
 from monitor.scorer import ScorerUnavailable
 from monitor.service.feedback import FeedbackDesk, FeedbackPages
@@ -71,11 +73,13 @@ class _Endpoints:
         ready = self.health.evaluated_at is not None
         return _json({"ready": ready, "trouble": self.health.trouble}, 200 if ready else 503)
 
-    async def status(self, _: Request) -> Response:
-        return _json(await run_in_threadpool(self.reader.status))
+    async def status(self, request: Request) -> Response:
+        status = await run_in_threadpool(self.reader.status)
+        return _json(msgspec.structs.replace(status, verdicts=self._told(request, status.verdicts)))
 
-    async def drift(self, _: Request) -> Response:
-        return _json({"verdicts": await run_in_threadpool(self.reader.verdicts)})
+    async def drift(self, request: Request) -> Response:
+        verdicts = await run_in_threadpool(self.reader.verdicts)
+        return _json({"verdicts": self._told(request, verdicts)})
 
     async def drift_of_route(self, request: Request) -> Response:
         route = request.path_params["route"]
@@ -83,7 +87,12 @@ class _Endpoints:
         if not verdicts:
             return _error(404, f"no verdict for route {route!r}")
         history = await run_in_threadpool(self.reader.history, route)
-        return _json({"route": route, "verdicts": verdicts, "history": history})
+        told = {"verdicts": self._told(request, verdicts), "history": self._told(request, history)}
+        return _json({"route": route, **told})
+
+    def _told(self, request: Request, verdicts: Sequence[Verdict]) -> Sequence[Verdict]:
+        """Return verdicts as far as whoever asks may see them."""
+        return verdicts if _authorised(request, self.token) else [without_words(each) for each in verdicts]
 
     async def baselines(self, _: Request) -> Response:
         rows = await run_in_threadpool(self.reader.baselines)

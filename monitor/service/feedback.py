@@ -153,8 +153,10 @@ class FeedbackPages:
         except Unwelcome as error:
             return self._error(400, str(error))
 
-    async def labels(self, _: Request) -> Response:
-        """Show the verdicts on labels."""
+    async def labels(self, request: Request) -> Response:
+        """Show the verdicts on labels, which name people."""
+        if not self.authorised(request):
+            return self._refused()
         return self.answer(await run_in_threadpool(self.desk.labels), 200)
 
     async def restart(self, request: Request) -> Response:

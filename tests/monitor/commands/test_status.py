@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -24,12 +25,14 @@ def verdict(tier: Tier, route: str = "r", **more: Any) -> Verdict:
 
 
 @contextmanager
-def serving(document: object, path: str = "/-/drift") -> Iterator[str]:
-    """Serve one JSON document like a proxy or a monitor would."""
+def serving(document: object, path: str = "/-/drift", tokens: list[str] | None = None) -> Iterator[str]:
+    """Serve one JSON document like a proxy or a monitor would; note the tokens that are shown."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = msgspec.json.encode(document) if self.path == path else b"{"
+            if tokens is not None:
+                tokens.append(self.headers.get("authorization", ""))
             self.send_response(200 if self.path == path else 404)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
@@ -100,6 +103,25 @@ def test_a_person_reads_the_worst_first(capsys: pytest.CaptureFixture[str]):
     ]
     assert "● learning  new/control" in lines
     assert any(line.endswith("250 of 1000 exchanges") for line in lines)
+
+
+def test_each_process_is_shown_its_own_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """The proxy's is not shown to the monitor that is asked in its stead, by whatever address it is named."""
+    monkeypatch.setenv("PROXY_SECRET", "of-the-proxy")
+    monkeypatch.setenv("MONITOR_SECRET", "of-the-monitor")
+    seen: list[str] = []
+    with serving({"verdicts": [verdict(Tier.OK)]}, tokens=seen) as url:
+        config = tmp_path / "driftgate.yaml"
+        config.write_text(
+            "admin: {listen: '127.0.0.1:1', token: env:PROXY_SECRET}\n"
+            f"monitor: {{listen: '{url.removeprefix('http://')}', token: env:MONITOR_SECRET}}\n"
+        )
+        for more in ([], ["--url", url], ["--url", f"{url}/-/drift"]):
+            assert run_app(build_app(), ["status", "--config", str(config), *more]) == 0
+    assert seen == ["Bearer of-the-monitor"] * 3
+    capsys.readouterr()
 
 
 def test_details_show_signals_and_what_moved(capsys: pytest.CaptureFixture[str]):

@@ -9,7 +9,7 @@ import pytest
 
 from monitor.bus import BusError
 from monitor.bus.memory import MemoryBus
-from monitor.contract import Signal, Tier, Verdict
+from monitor.contract import Exemplar, Labels, Shift, Signal, Tier, Verdict
 from monitor.contract.config import Config, Secret
 from monitor.service.app import CreateBaseline, build_app
 from monitor.service.health import Health
@@ -65,6 +65,31 @@ async def test_verdicts_and_history(served, store):
     assert [v["time"] for v in one["history"]] == [3.0]
     missing = await served.client.get("/-/drift/x")
     assert (missing.status_code, missing.json()) == (404, {"error": {"message": "no verdict for route 'x'"}})
+
+
+async def test_texts_and_names_need_the_token(served, store):
+    """Numbers are for everybody; what quotes users or names labellers is not, in status, verdicts and history alike."""
+    quoted = Shift(
+        kind="new_cluster",
+        name="words",
+        baseline=0.0,
+        window=0.2,
+        terms=("words",),
+        exemplars=(Exemplar(id="x", prompt="a user's own words", response="an answer"),),
+    )
+    labels = Labels(tier=Tier.OK, headline="labels: anna moved")
+    verdict = Verdict(
+        route="r", arm="control", tier=Tier.MINOR, time=3.0, n={"window": 9}, shifts=(quoted,), labels=labels
+    )
+    store.verdicts.save(verdict)
+    served.bus.put_verdicts([verdict])
+    for path in ("/-/status", "/-/drift", "/-/drift/r"):
+        for headers, told in (({}, False), ({"authorization": "Bearer wrong"}, False), (TOKEN, True)):
+            answer = await served.client.get(path, headers=headers)
+            assert answer.status_code == 200
+            assert answer.json()["verdicts"][0]["n"] == {"window": 9}
+            for words in ("own words", "an answer", "anna"):
+                assert (words in answer.text) is told, (path, headers, words)
 
 
 async def test_status_and_metrics(served):

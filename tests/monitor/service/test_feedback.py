@@ -102,7 +102,8 @@ async def test_strangers_and_other_bodies_are_refused(client):
 async def test_verdicts_on_labels_and_beginning_anew(client, store):
     """What was found, its changes, and accepting it."""
     store.labels.save("default", Labels(tier=Tier.MINOR, drifted=True, cause=LabelCause.GUIDELINE), 7.0)
-    document = (await client.get("/-/labels")).json()
+    assert (await client.get("/-/labels")).status_code == 401  # it names people
+    document = (await client.get("/-/labels", headers=TOKEN)).json()
     assert document["labels"]["default"]["verdict"]["cause"] == "guideline"
     assert document["labels"]["default"]["history"][0]["time"] == 7.0
     assert document["unmatched"] == 0
