@@ -30,7 +30,10 @@ from monitor.threads import use_one_thread
 
 
 class Sizes(NamedTuple):
-    """How much is run: virtual days and seeds of nulls, baselines and runs of drifts, windows."""
+    """How much is run: virtual days and seeds of nulls, baselines and runs of drifts, windows.
+
+    Intervals are asked for on three times as many baselines, `intervals` windows in each case.
+    """
 
     days: float
     seeds: int
@@ -41,8 +44,8 @@ class Sizes(NamedTuple):
     peer_windows: int
 
 
-FULL = Sizes(days=30.0, seeds=20, baselines=10, runs=10, repeats=8, intervals=400, peer_windows=200)
-QUICK = Sizes(days=2.0, seeds=1, baselines=1, runs=2, repeats=1, intervals=40, peer_windows=8)
+FULL = Sizes(days=30.0, seeds=20, baselines=10, runs=10, repeats=8, intervals=40, peer_windows=200)
+QUICK = Sizes(days=2.0, seeds=1, baselines=1, runs=2, repeats=1, intervals=10, peer_windows=8)
 Section = Callable[[Data, argparse.Namespace, Sizes], None]
 
 
@@ -164,10 +167,10 @@ def _windows(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
 
 
 def _coverage(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
-    baselines = max(1, sizes.baselines // 3)
+    baselines = 3 * sizes.baselines
     with _ticking("intervals", 2 * baselines) as tick:
         held = list(coverage.measure_coverage(data, baselines=baselines, windows=sizes.intervals, tick=tick))
-    said = f"{baselines} baselines, {sizes.intervals} windows of {coverage.WINDOW} in each case."
+    said = f"{baselines} baselines, {sizes.intervals} windows of {coverage.WINDOW} on each in each case."
     parts = [("", coverage.write(held))]
     Kept(arguments.cache).keep("coverage", said, parts, coverage=coverage.counts(held))
 

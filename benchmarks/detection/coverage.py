@@ -1,8 +1,13 @@
 """Coverage: how often intervals stated at 95 % contain the truth.
 
 Law: the truth is the effect between two whole pools, seen through the same baseline: the baseline's reference and the
-window are both replaced by everything there is to draw from. Windows are drawn from the pools with replacement; each
-interval is asked whether it holds that number. For new topics the true share is known besides, and asked for too.
+window are both replaced by everything there is to draw from. Each interval is asked whether it holds that number. For
+new topics the true share is known besides, and asked for too; what the embedding cannot tell from known prompts is
+part of it.
+
+An interval promises to hold the truth over baselines and windows: the baseline is a sample, too, and errs the same way
+in all of its windows. So baselines are many and windows on each few. A window repeats no row, as history and traffic
+share none: the difference of their means then varies as that of two independent samples.
 """
 
 from __future__ import annotations
@@ -64,7 +69,7 @@ def measure_coverage(data: Data, *, baselines: int, windows: int, tick: Callable
                 case = f"{world.name}: {name}"
                 novel = share if name.startswith("novel") else 0.0
                 drawn = Drawn(world.before, rows, share, novel)
-                yield from _case(sight, case, drawn, rng, windows)
+                yield from case_of(sight, case, drawn, rng, windows)
             tick()
 
 
@@ -80,20 +85,22 @@ _CASES = frozenset(
 )
 
 
-def _case(
+def case_of(
     sight: Sight,
     case: str,
     drawn: Drawn,
     rng: Random,
     windows: int,
 ) -> Iterator[Held]:
+    """Yield every interval's answer in windows of one case."""
     before, rows, share, novel = drawn
     endless = _whole(sight, before, rows, share)
     idle = _never(*endless)
     truth = {name: found for name, found in _intervals(*endless).items() if name not in idle}
     for _ in range(windows):
-        new = rng.random(WINDOW) < share
-        window = sight.bucket(np.where(new, rng.choice(rows, WINDOW), rng.choice(before, WINDOW)))
+        new = int(rng.binomial(WINDOW, share))
+        parts = (rng.choice(rows, new, replace=False), rng.choice(before, WINDOW - new, replace=False))
+        window = sight.folded(np.concatenate(parts))
         for name, (_, interval) in _intervals(sight.baseline, window).items():
             if name in truth:
                 yield Held(case, name, interval[0] <= truth[name][0] <= interval[1])
@@ -103,8 +110,8 @@ def _case(
 
 def _whole(sight: Sight, before: Rows, rows: Rows, share: float) -> tuple[Baseline, Bucket]:
     """Return the baseline and the window that endless draws would give."""
-    reference = sight.bucket(before)
-    parts = [(reference.vector, (1 - share) / len(before)), (sight.bucket(rows).vector, share / len(rows))]
+    reference = sight.folded(before)
+    parts = [(reference.vector, (1 - share) / len(before)), (sight.folded(rows).vector, share / len(rows))]
     vector = np.rint(sum(weight * part for part, weight in parts) * 1e6).astype(np.int64)
     endless = Bucket(reference.baseline, reference.shape, vector)
     return replace(sight.baseline, reference=reference), endless
@@ -113,7 +120,7 @@ def _whole(sight: Sight, before: Rows, rows: Rows, share: float) -> tuple[Baseli
 def _intervals(baseline: Baseline, window: Bucket) -> dict[str, tuple[float, Interval]]:
     """Return effect and interval of every signal that has both, and of the attribution's parts."""
     found = {
-        name: (signal.value if name == "new_clusters" else signal.effect, signal.interval)
+        name: (signal.effect, signal.interval)
         for name, signal in measure(baseline, window).items()
         if signal.effect is not None and signal.interval is not None and name not in _CHOSEN
     }

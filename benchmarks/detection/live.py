@@ -74,6 +74,11 @@ class Sight:
         """Return the bucket of rows, at these times (n,) where they have any."""
         return self._timed(self.vectors(rows).sum(axis=0), np.zeros(0) if times is None else times)
 
+    def folded(self, rows: Rows) -> Bucket:
+        """Return the bucket of rows folded at once: the same, and cheaper where rows are hardly ever wanted again."""
+        seen = self._pool.scored, self._pool.features, self._encoded
+        return self._timed(fold_rows(self.baseline, *seen, rows).vector, np.zeros(0))
+
     def _timed(self, vector: NDArray[np.int64], times: Floats) -> Bucket:
         """Return a bucket; a pool's rows have no times, so the hours of the stream's are put in their place."""
         bucket = Bucket(self.baseline.id, self.baseline.shape, vector)

@@ -97,7 +97,7 @@ def _style(baseline: Baseline, window: Bucket) -> list[Shift]:
     found = style_shifts(baseline, window)
     if found is None:
         return []
-    shifts, errors, own_errors = found
+    shifts, errors, low, high = found
     before = baseline.reference.read("response_style") / baseline.reference.count("answers")
     after = window.read("response_style") / window.count("answers")
     order = [
@@ -111,7 +111,7 @@ def _style(baseline: Baseline, window: Bucket) -> list[Shift]:
             name=RESPONSE_FEATURES[j],
             baseline=float(before[j]),
             window=float(after[j]),
-            interval=(float(shifts[j] - 1.96 * own_errors[j]), float(shifts[j] + 1.96 * own_errors[j])),
+            interval=(float(low[j]), float(high[j])),
         )
         for j in order[:5]
     ]

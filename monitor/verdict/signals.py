@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from monitor.baseline.frozen import Baseline
-from monitor.contract import Signal, Tier
+from monitor.baseline.normal_scores import interval_means
+from monitor.contract import Interval, Signal, Tier
 from monitor.evidence.repetition import COUNTERS, repeated
 from monitor.sketch.bucket import Bucket
 from monitor.sketch.layout import PROMPT_SCORES, RATES, RESPONSE_SCORES, SYSTEM_SCORES, known_share
@@ -67,7 +68,7 @@ def _new_clusters(baseline: Baseline, window: Bucket) -> Signal | None:
         baseline_mean=0.0,
         window_mean=share.value,
         p_value=share.p_value,
-        effect=max(0.0, share.value - share.null_mean),
+        effect=share.value,
         interval=(share.low, share.high),
     )
 
@@ -76,31 +77,43 @@ def new_share_of(baseline: Baseline, window: Bucket) -> NewShare | None:
     """Estimate the share of new prompts of a window beside a baseline that is matched to its hours."""
     usual = baseline.reference.read("prompt_ranks")
     dispersion = dispersion_of(baseline, "prompt", "prompt novelty", PROMPT_SCORES)
-    by_hour = usual if baseline.is_matched else None
-    return new_share(window.read("prompt_ranks"), int(usual.sum()), dispersion, by_hour)
+    return new_share(window.read("prompt_ranks"), int(usual.sum()), dispersion, usual)
 
 
 def _prompt_novelty(baseline: Baseline, window: Bucket) -> Signal | None:
-    n, m = window.count("prompts"), baseline.reference.read("prompt_ranks").sum()
-    if not n:
+    reference = baseline.reference
+    usual, ranks = reference.read("prompt_ranks"), window.read("prompt_ranks")
+    n, m = ranks.sum(), usual.sum()
+    if not n or not m:
         return None
-    ranks = window.read("prompt_ranks")
     mean = float((ranks * (np.arange(len(ranks)) + 0.5)).sum() / len(ranks) / n)
-    effect = float(window.read("prompt_scores")[PROMPT_SCORES.index("prompt novelty")] / n)
-    usual = baseline.reference
-    if baseline.is_matched:
-        effect -= float(usual.read("prompt_scores")[PROMPT_SCORES.index("prompt novelty")]) / usual.count(
-            "prompts"
-        )
+    place = PROMPT_SCORES.index("prompt novelty")
+    before = reference.read("prompt_scores")[place] / reference.count("prompts")
+    effect = float(window.read("prompt_scores")[place] / n - before)
     dispersion = dispersion_of(baseline, "prompt", "prompt novelty", PROMPT_SCORES)
-    error = float(np.sqrt(dispersion * (1 / n + 1 / m)))
-    return _standardised("mean rank of distance", mean, 0.5, effect, error)
+    error, own_error = (
+        float(np.sqrt(dispersion * (variance / n + 1 / m))) for variance in (1.0, _variance_of_scores(ranks))
+    )
+    return _standardised("mean rank of distance", mean, 0.5, effect, error, own_error=own_error)
+
+
+def _variance_of_scores(ranks: Floats) -> float:
+    """Return the variance of normal scores of which there is a histogram (cells,) of ranks."""
+    share, score = ranks / ranks.sum(), interval_means(np.full(len(ranks), 1.0 / len(ranks)))
+    return float(share @ score**2 - (share @ score) ** 2)
 
 
 def _standardised(
-    unit: str, value: float, reference: float, effect: float, error: float, *, own_error: float | None = None
+    unit: str,
+    value: float,
+    reference: float,
+    effect: float,
+    error: float,
+    *,
+    own_error: float | None = None,
+    interval: Interval | None = None,
 ) -> Signal:
-    """`error` is the effect's standard error without change, `own_error` that with the window's own spread."""
+    """`error` is the effect's standard error without change; the interval rests on `own_error` unless it is given."""
     return Signal(
         value=value,
         tier=Tier.OK,
@@ -111,7 +124,7 @@ def _standardised(
         window_mean=value,
         p_value=two_sided(effect, error),
         effect=effect,
-        interval=_interval(effect, error if own_error is None else own_error),
+        interval=interval or _interval(effect, error if own_error is None else own_error),
     )
 
 
@@ -183,12 +196,12 @@ def _style(baseline: Baseline, window: Bucket) -> Signal | None:
     return (
         None
         if found is None
-        else _largest(found.shift, found.error, RESPONSE_FEATURES, own_errors=found.own_error)
+        else _largest(found.shift, found.error, RESPONSE_FEATURES, limits=(found.low, found.high))
     )
 
 
 def _largest(
-    shifts: Floats, errors: Floats, names: tuple[str, ...], *, own_errors: Floats | None = None
+    shifts: Floats, errors: Floats, names: tuple[str, ...], *, limits: tuple[Floats, Floats] | None = None
 ) -> Signal:
     top = int(np.argmax(np.abs(shifts) / errors))
     effect, error = float(shifts[top]), float(errors[top])
@@ -201,7 +214,7 @@ def _largest(
         null_high=null_high,
         p_value=min(1.0, len(shifts) * two_sided(effect, error)),
         effect=effect,
-        interval=_interval(effect, error if own_errors is None else float(own_errors[top])),
+        interval=(float(limits[0][top]), float(limits[1][top])) if limits else _interval(effect, error),
         note=names[top].removeprefix("response "),
     )
 
@@ -217,8 +230,8 @@ def _style_feature(feature: str, unit: str, shown: Callable[[float], float]) -> 
             float(baseline.reference.read("response_style")[index]) / baseline.reference.count("answers")
         )
         after = shown(float(window.read("response_style")[index]) / window.count("answers"))
-        effect, error, own_error = (float(part[index]) for part in found)
-        return _standardised(unit, after, before, effect, error, own_error=own_error)
+        effect, error, low, high = (float(part[index]) for part in found)
+        return _standardised(unit, after, before, effect, error, interval=(low, high))
 
     return measured
 
@@ -244,7 +257,7 @@ def _rate(name: str, of: str) -> Measure:
         return msgspec.structs.replace(
             signal,
             p_value=two_sided(after - before, float(error)),
-            interval=difference(*limits),
+            interval=tuple(map(float, difference(*limits))),
         )
 
     return measured
