@@ -13,15 +13,19 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import msgspec
+import numpy as np
 import pytest
 import typer
 from prometheus_client.core import Metric
 
 from monitor.bus import BusStats
 from monitor.bus.memory import MemoryBus
+from monitor.canary.answers import WATCHED
+from monitor.canary.course import Course, Recent
 from monitor.cli import build_app
 from monitor.contract import Feedback, LabelCause, Labels, Signal, Tier, Verdict
 from monitor.contract.command import FLAGS
+from monitor.contract.config import Canaries as CanaryConfig
 from monitor.contract.config import Config, Mirror
 from monitor.contract.config_yaml import read_yaml
 from monitor.labels.verdict import RULES
@@ -88,7 +92,10 @@ def monitor_metrics(directory: Path) -> list[Metric]:
     lessons = [Lesson("new", "s", 5, b"", 1.0, 2.0)]
     store.ledger.commit(Work("b", [1], 1e9, {}, {}, lessons, counts), lambda: 1.0)
     store.feedback.add([Feedback(exchange="x", label="good")], 1.0, "r")
-    reader = StatusReader(Config(), store, bus, Health(started_at=1.0, evaluation_s=0.1), lambda: 1.0)
+    recent = Recent(1.0, np.zeros(len(WATCHED), dtype="<f4").tobytes(), 0.0, different=True)
+    store.canaries.change("m", lambda _: Course("k", recent=(recent,)))
+    config = Config(canaries=CanaryConfig(per_hour=60.0, models=("m",), prompts=("p",)))
+    reader = StatusReader(config, store, bus, Health(started_at=1.0, evaluation_s=0.1), lambda: 1.0)
     found = list(Metrics(reader).collect())
     store.close()
     return found

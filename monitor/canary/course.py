@@ -148,6 +148,35 @@ def _learnt(course: Course, plan: Plan, answer: Answered) -> Course:
     return msgspec.structs.replace(course, answers=(), reference=make_reference(answers, len(plan.prompts)))
 
 
+class Moved(NamedTuple):
+    """How far n answers are from the reference's.
+
+    `shift`: the largest mean shift of a score, in standard deviations. `different`: the share that is in words never
+    said before.
+    """
+
+    n: int
+    shift: float
+    different: float
+
+
+def moved(course: Course) -> Moved | None:
+    """Return how far the remembered answers, or those since the alarm that stands, have moved; None without any."""
+    recent = _since(course, course.wealth.since if course.wealth is not None else None)
+    if not recent:
+        return None
+    shift = float(np.abs(_scores(recent).mean(axis=0)).max())
+    return Moved(len(recent), shift, float(np.mean([each.different for each in recent])))
+
+
+def _since(course: Course, began: float | None) -> list[Recent]:
+    return [each for each in course.recent if began is None or each.time >= began]
+
+
+def _scores(recent: list[Recent]) -> Floats:
+    return np.stack([np.frombuffer(each.scores, dtype="<f4") for each in recent]).astype(np.float64)
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """What the canaries of a model say. Of `n` answers since `since` (or since the time asked about).
 
@@ -174,11 +203,11 @@ def finding(course: Course, plan: Plan, *, scorer_changed: bool, since: float | 
     wealth = bets.without(course.wealth, FROM_SCORER) if scorer_changed else course.wealth
     alarmed, leading = wealth.since is not None, bets.leading(wealth)
     began = wealth.since if wealth.since is not None else since
-    recent = [each for each in course.recent if began is None or each.time >= began]
+    recent = _since(course, began)
     n = len(recent)
     if not n:
         return Finding(model=plan.model, alarmed=alarmed, since=wealth.since, leading=leading)
-    scores = np.stack([np.frombuffer(each.scores, dtype="<f4") for each in recent]).astype(np.float64)
+    scores = _scores(recent)
     told = [i for i, name in enumerate(WATCHED) if not (scorer_changed and name in FROM_SCORER)]
     means = scores.mean(axis=0)
     reward = np.array([each.reward for each in recent])

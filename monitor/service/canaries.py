@@ -44,7 +44,10 @@ class _Flight(NamedTuple):
 
 
 class CanaryStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What one model's canaries cost and how far they are; `a_month`: requests in 30 days at this pace."""
+    """What one model's canaries cost and how far they are; `a_month`: requests in 30 days at this pace.
+
+    `shift`, `different`: how far its last answers have moved (see `Moved`); None before the reference is made.
+    """
 
     model: str
     route: str
@@ -60,6 +63,8 @@ class CanaryStatus(msgspec.Struct, frozen=True, kw_only=True):
     prompt_tokens: int
     response_tokens: int
     last_failure: str
+    shift: float | None
+    different: float | None
 
 
 def read_prompts(config: Config) -> tuple[str, ...]:
@@ -230,7 +235,7 @@ def canary_statuses(config: Config, store: Store) -> list[CanaryStatus]:
     asked, found = config.canaries, []
     for model in asked.models if asked.per_hour else ():
         course = store.canaries.get(model) or Course("")
-        spend, wealth = course.spend, course.wealth
+        spend, wealth, moved = course.spend, course.wealth, courses.moved(course)
         need = asked.rounds * (course.prompts or len(asked.prompts))
         made = course.reference.of if course.reference is not None else 0
         found.append(
@@ -249,6 +254,8 @@ def canary_statuses(config: Config, store: Store) -> list[CanaryStatus]:
                 prompt_tokens=spend.prompt_tokens,
                 response_tokens=spend.response_tokens,
                 last_failure=spend.last_failure,
+                shift=None if moved is None else moved.shift,
+                different=None if moved is None else moved.different,
             )
         )
     return found

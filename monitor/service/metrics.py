@@ -9,6 +9,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from monitor.contract import Tier, Verdict
+from monitor.service.canaries import CanaryStatus
 from monitor.service.status import Learning, Status, StatusReader
 
 # Counters of the bus, in exchanges, that only grow.
@@ -38,6 +39,7 @@ class Metrics(Collector):
         yield from _learning_metrics(status.learning)
         yield from _verdict_metrics(status.verdicts)
         yield from _label_metrics(status)
+        yield from _canary_metrics(status.canaries)
 
 
 def _exchange_metrics(status: Status) -> Iterator[Metric]:
@@ -125,3 +127,30 @@ def _label_metrics(status: Status) -> Iterator[Metric]:
         for name, signal in verdict.labels.signals.items():
             values.add_metric([verdict.route, name], signal.value)
     yield from (tiers, drifted, values)
+
+
+def _canary_metrics(models: list[CanaryStatus]) -> Iterator[Metric]:
+    """Yield what canaries cost, and how far the last answers of each model have moved."""
+    keys = ["model", "route"]
+    for name, help_text in (
+        ("asked", "Canaries sent"),
+        ("answered", "Canaries answered"),
+        ("failed", "Canaries without an answer that counts"),
+    ):
+        counter = CounterMetricFamily(f"driftgate_canaries_{name}", help_text, labels=keys)
+        for row in models:
+            counter.add_metric([row.model, row.route], getattr(row, name))
+        yield counter
+    alarmed = GaugeMetricFamily(
+        "driftgate_canaries_alarmed", "1 while the model answers its canaries differently", labels=keys
+    )
+    help_text = "Largest mean shift of the last answers, in standard deviations of the reference"
+    shift = GaugeMetricFamily("driftgate_canaries_shift", help_text, labels=keys)
+    help_text = "Part of the last answers in words never said before"
+    different = GaugeMetricFamily("driftgate_canaries_different_ratio", help_text, labels=keys)
+    for row in models:
+        alarmed.add_metric([row.model, row.route], float(row.alarmed_since is not None))
+        if row.shift is not None and row.different is not None:
+            shift.add_metric([row.model, row.route], row.shift)
+            different.add_metric([row.model, row.route], row.different)
+    yield from (alarmed, shift, different)

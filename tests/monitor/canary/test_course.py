@@ -12,6 +12,7 @@ from monitor.canary.course import (
     begun,
     failed,
     finding,
+    moved,
     next_prompt,
     paid,
     plan_key,
@@ -91,6 +92,20 @@ def test_the_same_model_is_clear_and_another_is_not(learnt):
     without = finding(run(learnt, answers(12, seed=2, mood="curt")), PLAN, scorer_changed=True, since=None)
     assert without.alarmed
     assert without.reward_error == float("inf")
+
+
+def test_how_far_the_last_answers_have_moved(learnt):
+    """Nothing before the first bet; of an alarmed course the answers since it, not those that dilute them."""
+    assert moved(begun(None, PLAN)) is None
+    assert moved(learnt) is None
+    same = moved(run(learnt, answers(25, seed=2)))
+    other = run(learnt, [*answers(25, seed=2), *answers(12, seed=3, mood="curt")])
+    found = moved(other)
+    assert same is not None
+    assert found is not None
+    assert same.n == 150
+    assert found.n < 222
+    assert found.shift > 2.0 * same.shift
 
 
 def test_what_would_not_compare_begins_anew(learnt):

@@ -128,7 +128,11 @@ def test_a_swapped_model_is_found_within_two_hours_and_nothing_was_mirrored(watc
     mirrored = watched.proxy.mirror()
     watched.minutes(40)
     assert (watched.status.have, watched.status.need) == (40, 40)
+    assert (watched.status.shift, watched.status.different) == (None, None)
     watched.minutes(120)
+    before = watched.status
+    assert 0.0 < before.shift < 0.75
+    assert 0.0 <= before.different <= 1.0
     quiet = verdict()
     assert watched.canaries.told(quiet, scorer_changed=False) == quiet
     watched.model.manner = Manner.EVASIVE
@@ -142,6 +146,7 @@ def test_a_swapped_model_is_found_within_two_hours_and_nothing_was_mirrored(watc
     assert "canary prompts" in told.headline
     assert abs(told.since - watched.now) <= 60.0 * 61
     status, after = watched.status, watched.proxy.mirror()
+    assert status.shift > 0.75
     assert (status.asked, status.answered, status.failed) == (160 + minute, 160 + minute, 0)
     assert status.prompt_tokens > 100 * 5
     assert status.response_tokens > 100 * 5

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 from prometheus_client import CollectorRegistry
 
 from monitor.bus.memory import MemoryBus
-from monitor.contract.config import BaselineConfig, Config
+from monitor.canary.answers import WATCHED
+from monitor.canary.course import Course, Recent, Spend
+from monitor.contract.config import BaselineConfig, Canaries, Config
 from monitor.service.health import Health
 from monitor.service.metrics import Metrics
 from monitor.service.status import StatusReader
@@ -45,3 +48,25 @@ def test_learning_is_shown_by_what_it_has_and_needs(store):
         for part in ("have", "need")
     }
     assert list(found.values()) == [70, 200, 1800.0, 3600.0]
+
+
+def test_canaries_are_counted_and_how_far_they_have_moved(store):
+    """By model and route; nothing of a model whose reference is not made."""
+    recent = [
+        Recent(t, np.full(len(WATCHED), t, "<f4").tobytes(), 0.0, different=t > 1.0) for t in (1.0, 2.0)
+    ]
+    spend = Spend(asked=9, answered=7, failed=2)
+    store.canaries.change("m", lambda _: Course("k", recent=tuple(recent), spend=spend))
+    config = Config(canaries=Canaries(per_hour=60.0, models=("m", "new"), prompts=("p",)))
+    registry = CollectorRegistry()
+    health = Health(started_at=0.0)
+    registry.register(Metrics(StatusReader(config, store, MemoryBus(), health, lambda: 5.0)))
+    key = {"model": "m", "route": "default"}
+    told = [
+        registry.get_sample_value(f"driftgate_canaries_{name}", key)
+        for name in ("asked_total", "answered_total", "failed_total", "alarmed", "shift", "different_ratio")
+    ]
+    assert told == [9, 7, 2, 0, 1.5, 0.5]
+    other = {"model": "new", "route": "default"}
+    assert registry.get_sample_value("driftgate_canaries_asked_total", other) == 0
+    assert registry.get_sample_value("driftgate_canaries_shift", other) is None
