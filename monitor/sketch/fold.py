@@ -184,4 +184,5 @@ def _keep(scored: Scored, encoded: Encoded, row: int, priority: int) -> Kept:
         int(encoded.responses.cluster[row]),
         round(float(encoded.prompts.novelty[row]), 4),
         e.user or "",
+        int(e.time // 3600),
     )

@@ -16,7 +16,7 @@ EXCERPT_CHARS = 200
 
 
 class Kept(msgspec.Struct, frozen=True, array_like=True):
-    """A sampled exchange, in excerpt."""
+    """A sampled exchange, in excerpt; `hour` counts from the epoch, 0 where it has no time."""
 
     priority: int
     id: str
@@ -26,6 +26,7 @@ class Kept(msgspec.Struct, frozen=True, array_like=True):
     response_cluster: int
     novelty: float
     user: str = ""
+    hour: int = 0
 
 
 def priority_of(exchange_id: str) -> int:

@@ -13,6 +13,8 @@ from monitor.sketch.bucket import Bucket
 from monitor.sketch.reservoir import Kept
 from monitor.text.style import RESPONSE_FEATURES
 from monitor.text.terms import top_terms
+from monitor.verdict.birth import unborn
+from monitor.verdict.share_interval import wilson
 from monitor.verdict.signals import new_share_of
 from monitor.verdict.style_shifts import style_shifts
 
@@ -21,6 +23,7 @@ _SHOWN = 3
 # A cluster or habit is named when its change stands out by this many standard errors and is not tiny.
 _STANDS_OUT, _SMALLEST_SHARE, _SMALLEST_EFFECT = 3.5, 0.01, 0.2
 _SURELY = 0.001
+_UNLIKE = "prompts unlike any before"
 
 
 def explain(baseline: Baseline, window: Bucket) -> tuple[Shift, ...]:
@@ -39,21 +42,25 @@ def _new_prompts(baseline: Baseline, window: Bucket) -> list[Shift]:
     if share is None or not window.novel or share.p_value > _SURELY:
         return []
     novel = sorted(window.novel, key=lambda kept: -kept.novelty)
-    texts = [kept.prompt for kept in novel] + [kept.prompt for kept in baseline.reference.sample]
-    group = np.array([0] * len(novel) + [1] * len(baseline.reference.sample), dtype=np.intp)
-    terms = top_terms(texts, group, 1)[0]
-    interval = (share.low, share.high)
+    why = unborn(share.value * window.count("prompts"), novel)
+    terms = () if why else _terms_of(novel, baseline.reference.sample)
     return [
         Shift(
             kind="new_cluster",
-            name=_title(terms, "prompts unlike any before"),
+            name=f"{_UNLIKE}, {why}" if why else _title(terms, _UNLIKE),
             baseline=0.0,
             window=share.value,
-            interval=interval,
+            interval=(share.low, share.high),
             terms=terms,
             exemplars=_exemplars(novel),
         )
     ]
+
+
+def _terms_of(novel: Sequence[Kept], others: Sequence[Kept]) -> tuple[str, ...]:
+    """Return the words that tell new prompts from some of the baseline's."""
+    group = np.array([0] * len(novel) + [1] * len(others), dtype=np.intp)
+    return top_terms([kept.prompt for kept in (*novel, *others)], group, 1)[0]
 
 
 def _clusters(kind: str, baseline: Baseline, window: Bucket) -> list[Shift]:
@@ -70,6 +77,8 @@ def _clusters(kind: str, baseline: Baseline, window: Bucket) -> list[Shift]:
     pooled = (before + after) / (m + n)
     error = np.sqrt(np.maximum(pooled * (1 - pooled), 0.5 / (m + n)) * (1 / n + 1 / m))
     z = (q - p) / error
+    dispersion = float(baseline.overdispersion[kind.removesuffix("_cluster")].mean())
+    low, high = wilson(q, n / dispersion)
     found = [
         k
         for k in np.argsort(-np.abs(z))[:_SHOWN]
@@ -81,7 +90,7 @@ def _clusters(kind: str, baseline: Baseline, window: Bucket) -> list[Shift]:
             name=_title(side.terms[k] if k < len(side.terms) else (), f"cluster {k}"),
             baseline=float(p[k]),
             window=float(q[k]),
-            interval=(float(q[k] - 1.96 * error[k]), float(q[k] + 1.96 * error[k])),
+            interval=(float(low[k]), float(high[k])),
             terms=side.terms[k] if k < len(side.terms) else (),
             exemplars=_exemplars([kept for kept in window.sample if _cluster_of(kept, kind) == k]),
         )

@@ -83,3 +83,9 @@ def test_the_parts_of_an_exchange_that_cannot_be_judged(reference: Baseline):
         0,
         50,
     )
+
+
+def test_samples_say_when(reference: Baseline):
+    """A sampled exchange keeps its hour since the epoch."""
+    bucket = whole(reference, World(rate=1.0, start=100 * 3600.0).make(90, seed=1))
+    assert {kept.hour for kept in bucket.sample} == {100, 101}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 from scipy.stats import kstest
 
@@ -34,3 +35,9 @@ def test_excerpts_are_one_short_line():
     assert excerpt("word " * 1000).endswith("…")
     assert len(excerpt("word " * 1000)) <= EXCERPT_CHARS
     assert excerpt("") == ""
+
+
+def test_samples_of_older_versions_are_read():
+    """What was stored before users and hours were kept has none."""
+    old = msgspec.msgpack.encode([1, "id", "p", "r", 2, 3, 0.5])
+    assert msgspec.msgpack.decode(old, type=Kept) == Kept(1, "id", "p", "r", 2, 3, 0.5, "", 0)

@@ -35,6 +35,19 @@ def test_a_new_topic_is_shown(reference: Baseline):
     assert born.interval[0] < 1 / 3 < born.interval[1]
     assert born.exemplars
     assert all(e.prompt.startswith("What is") for e in born.exemplars)
+    assert born.terms
+    assert born.name == ", ".join(born.terms[:3])
+
+
+def test_a_few_new_prompts_have_no_name(reference: Baseline):
+    """Examples, a size and why there is no name yet: what twelve prompts have in common is chance."""
+    (born, *_) = explain(reference, window(reference, World(shares=(0.4, 0.3, 0.2, 0.1, 1.0)), 24))
+    assert born.kind == "new_cluster"
+    assert born.name == "prompts unlike any before, too few yet to name a topic"
+    assert born.terms == ()
+    assert born.exemplars
+    assert born.interval is not None
+    assert born.interval[0] < born.window < born.interval[1]
 
 
 def test_grown_and_shrunken_topics_are_named(reference: Baseline):
