@@ -59,6 +59,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=list(SECTIONS), default=list(SECTIONS))
     parser.add_argument("--null", default="", help="nulls whose title holds this")
     parser.add_argument("--world", default="", help="drifts and peers of the worlds whose name holds this")
+    parser.add_argument("--change", default="", help="drifts whose title holds this")
+    parser.add_argument("--learn-days", type=float, default=0.0, help="days that drifts' baselines cover")
     parser.add_argument("--scenario", default="", help="pairs of the scenarios whose name holds this")
     parser.add_argument("--write", type=Path, help="write both sides of the scenarios here, and stop")
     parser.add_argument("--plots", type=Path, help="draw into this folder")
@@ -109,9 +111,10 @@ def _nulls(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
 
 def _drifts(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
     kept = Kept(arguments.cache)
+    how = drifts.How(sizes.baselines, sizes.runs, arguments.learn_days, arguments.change)
     with _ticking("drifts", None) as tick:
         for name in [name for name in worlds() if arguments.world in name]:
-            mine = list(drifts.measure(data, name, baselines=sizes.baselines, runs=sizes.runs, tick=tick))
+            mine = list(drifts.measure(data, name, how, tick))
             for cell in mine:
                 _say(f"{cell.change.title}: {cell.delays.write(0.5)}, {cell.delays.write(0.9)}")
             kept.found.setdefault("worlds", {})[name] = drifts.packed(mine)

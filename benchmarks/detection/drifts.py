@@ -81,19 +81,33 @@ class Cell(NamedTuple):
         return Delays.of((run.delay for run in self.runs), self.horizon)
 
 
-def measure(data: Data, name: str, *, baselines: int, runs: int, tick: Callable[[], None]) -> Iterator[Cell]:
-    """Yield every cell of a world; `runs` on each of so many baselines."""
+class How(NamedTuple):
+    """How much is run: `runs` on each of so many baselines, which cover `learn_days` (0: as long as they take).
+
+    `only`: changes whose title holds this.
+    """
+
+    baselines: int
+    runs: int
+    learn_days: float = 0.0
+    only: str = ""
+
+
+def measure(data: Data, name: str, how: How, tick: Callable[[], None]) -> Iterator[Cell]:
+    """Yield every cell of a world."""
     found: dict[str, list[Run]] = {}
     changes: dict[str, Change] = {}
-    for seed in range(baselines):
+    for seed in range(how.baselines):
         rng = np.random.default_rng([2, seed])
         world = worlds()[name](data, rng, seed)
-        history = history_of(world)
+        history = history_of(world, how.learn_days)
         sight = Sight(learn(world.pool, history, data.identity), world.pool)
         for change in world.changes:
+            if how.only not in change.title:
+                continue
             changes[change.title] = change
             mine = found.setdefault(change.title, [])
-            mine += [one_run(sight, world, change, rng) for _ in range(runs)]
+            mine += [one_run(sight, world, change, rng) for _ in range(how.runs)]
         tick()
     for title, change in changes.items():
         yield Cell(name, change._replace(rows=change.rows[:0]), tuple(found[title]), horizon_of(world))
@@ -104,10 +118,11 @@ def horizon_of(world: World) -> float:
     return FINITE_HORIZON if world.finite else HORIZON
 
 
-def history_of(world: World) -> Stream:
-    """Return the baseline's exchanges, at the rate of the stream, up to its beginning."""
+def history_of(world: World, days: float = 0.0) -> Stream:
+    """Return the baseline's exchanges up to the beginning of the stream: at its rate, or spread over so many days."""
     size = len(world.history)
-    times = 5 * DAY - np.arange(size, 0, -1, dtype=np.float64) * MINUTE / RATE
+    apart = days * DAY / size or MINUTE / RATE
+    times = 5 * DAY - np.arange(size, 0, -1, dtype=np.float64) * apart
     return Stream(times, world.history)
 
 

@@ -124,14 +124,20 @@ def variances_between(calendar: Calendar, families: list[tuple[Rows, Floats]]) -
     """Return the largest and the median variance between slots of all scores.
 
     `families`: rows of the calendar and their scores (m, p), of variance one. The variance between slots is the mean
-    product of two halves of each slot's visits, which noise leaves at zero whatever depends on whatever.
+    product of two halves of each slot's visits, which noise leaves at zero whatever depends on whatever; but not the
+    largest of many, which is taken less what noise alone would make of it, sqrt(2 ln m) of its deviations at most.
     """
     found = [_between(calendar, *family) for family in families if len(family[0])]
-    each = np.concatenate(found) if found else np.zeros(1)
-    return max(_LEAST_VARIANCE, float(each.max())), max(0.0, float(np.median(each)))
+    if not found:
+        return _LEAST_VARIANCE, 0.0
+    each = np.concatenate([variances for variances, _ in found])
+    by_chance = np.sqrt(2.0 * np.log(len(each)))
+    largest = max(float(variances.max() - by_chance * noise) for variances, noise in found)
+    return max(_LEAST_VARIANCE, largest), max(0.0, float(np.median(each)))
 
 
-def _between(calendar: Calendar, rows: Rows, scores: Floats) -> Floats:
+def _between(calendar: Calendar, rows: Rows, scores: Floats) -> tuple[Floats, float]:
+    """Return the variances between slots (p,), and the deviation that noise gives each of them."""
     slot = calendar.slot[rows]
     half = _halves(slot, calendar.visit[rows])
     if len(np.intersect1d(slot[half == 0], slot[half == 1])) < _FEWEST_SLOTS:
@@ -143,9 +149,11 @@ def _between(calendar: Calendar, rows: Rows, scores: Floats) -> Floats:
     means = sums / np.maximum(counts, 1.0)[:, :, None]
     weight = counts[0] * counts[1] / np.maximum(counts.sum(axis=0), 1.0)
     if not weight.sum():
-        return np.zeros(scores.shape[1])
+        return np.zeros(scores.shape[1]), 0.0
     found: Floats = (weight[:, None] * means[0] * means[1]).sum(axis=0) / weight.sum()
-    return found
+    # Means of c scores of variance one have the variance 1 / c, their product 1 / (c c').
+    noise = float(np.sqrt((weight**2 / np.maximum(counts[0] * counts[1], 1.0)).sum()) / weight.sum())
+    return found, noise
 
 
 def _halves(slot: Rows, visit: Rows) -> Rows:

@@ -79,6 +79,22 @@ def test_the_variance_between_hours_is_estimated(height: float):
     assert np.mean(found) == pytest.approx(height**2, abs=0.012)
 
 
+def test_the_largest_of_many_variances_is_not_taken_for_an_hour():
+    """Thirty scores without hours show next to nothing; one that has hours shows them among twenty-nine others."""
+    times = every(0.144, 1)
+    calendar, rows = read_calendar(times, "UTC"), np.arange(len(times))
+    nothing, one = [], []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        noise = rng.standard_normal((len(times), 30))
+        nothing.append(variances_between(calendar, [(rows, noise)])[0])
+        hours = np.sqrt(2.0) * np.sin(2 * np.pi * times / DAY)
+        noise[:, 3] = 0.3 * hours + np.sqrt(1 - 0.09) * noise[:, 3]
+        one.append(variances_between(calendar, [(rows, noise)])[0])
+    assert np.median(nothing) < 0.0005  # the largest of them is 0.002 before noise is taken off
+    assert np.mean(one) == pytest.approx(0.09, abs=0.015)
+
+
 def test_what_is_left_over_has_no_hours():
     """Residuals of other visits' means no longer follow the hour, and keep a little more than their own variance."""
     times = every(4, 14)
