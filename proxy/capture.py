@@ -66,7 +66,7 @@ class Capture(msgspec.Struct, gc=False):
     endpoint: str = ""
     request_coding: bytes = b""
     user: str = ""
-    # Bytes of the budget that this capture holds.
+    # Bytes of the budget that this capture holds; whoever makes it takes `CAPTURE_OVERHEAD` for it.
     held: int = 0
     drop: str = ""
     request: list[bytes] = []
@@ -86,41 +86,39 @@ class Capture(msgspec.Struct, gc=False):
     # The caller's trace, as its header says; kept only where traces are made.
     traceparent: bytes = b""
 
-    def __post_init__(self) -> None:
-        """Take what a capture costs from the budget."""
-        budget = self.budget
-        self.held = CAPTURE_OVERHEAD
-        budget.taken += CAPTURE_OVERHEAD
-        if budget.taken - budget.freed > budget.limit:
-            self.drop = "queue_full"
-
     def keep_request(self, chunk: bytes) -> None:
         """Keep a part of the request's body."""
-        self.request_bytes += len(chunk)
-        if self._fits(len(chunk), self.request_bytes):
-            self.request.append(chunk)
+        size = self.request_bytes + len(chunk)
+        if size > self.limit or self.drop:
+            self._refuse()
+            return
+        budget, more = self.budget, len(chunk) + CHUNK_OVERHEAD
+        budget.taken += more
+        self.held += more
+        self.request_bytes = size
+        self.request.append(chunk)
+        if budget.taken - budget.freed > budget.limit:
+            self.let_go("queue_full")
 
     def keep_response(self, chunk: bytes, clock: Callable[[], float]) -> None:
         """Keep a part of the response's body."""
         if self.first_byte is None:
             self.first_byte = clock()
-        self.response_bytes += len(chunk)
-        if self._fits(len(chunk), self.response_bytes):
-            self.response.append(chunk)
-
-    def _fits(self, size: int, body_bytes: int) -> bool:
-        if self.drop:
-            return False
-        if body_bytes > self.limit:
-            self.let_go("too_large")
-            return False
-        budget = self.budget
-        budget.taken += size + CHUNK_OVERHEAD
-        self.held += size + CHUNK_OVERHEAD
+        size = self.response_bytes + len(chunk)
+        if size > self.limit or self.drop:
+            self._refuse()
+            return
+        budget, more = self.budget, len(chunk) + CHUNK_OVERHEAD
+        budget.taken += more
+        self.held += more
+        self.response_bytes = size
+        self.response.append(chunk)
         if budget.taken - budget.freed > budget.limit:
             self.let_go("queue_full")
-            return False
-        return True
+
+    def _refuse(self) -> None:
+        if not self.drop:
+            self.let_go("too_large")
 
     def let_go(self, reason: str) -> None:
         """Stop keeping this exchange; called by the serving thread only."""

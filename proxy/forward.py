@@ -107,14 +107,14 @@ class _Forwarding:
         self.site = site
         self.scope = scope
         self.client = client
-        self.began = mirror.clock.monotonic()
+        self.began = began = mirror.clock.monotonic()
         self.id = mirror.new_id(now)
         self.asked = self.answered = self.first = self.added = 0.0
         self.status = 0
         self.end = ""
         site.board.slots[_RECEIVED] += 1
         endpoint = endpoint_of(scope["method"], scope["raw_path"])
-        self.capture: Capture | None = mirror.begin(self.id, now, endpoint, scope["headers"])
+        self.capture: Capture | None = mirror.begin(self.id, now, began, endpoint, scope["headers"])
         self.request = RequestSide(site.router, scope, client, self.capture)
 
     async def run(self) -> None:
@@ -171,10 +171,12 @@ class _Forwarding:
         """Note what a reply's head says; return its content type."""
         self.status = reply.status
         content_type = value_of(reply.headers, b"content-type")
-        if self.capture is not None:
-            self.capture.status = reply.status
-            self.capture.content_type = content_type
-            self.capture.content_coding = value_of(reply.headers, b"content-encoding")
+        capture = self.capture
+        if capture is not None:
+            capture.status = reply.status
+            capture.content_type = content_type
+            if coding := value_of(reply.headers, b"content-encoding"):
+                capture.content_coding = coding
         return content_type
 
     def _own_headers(self) -> list[tuple[bytes, bytes]]:
@@ -231,14 +233,17 @@ class _Forwarding:
             # On its way to the server, which logs it too and knows no exchanges.
             self.end = "internal"
             log.error("fault while serving", exchange=self.id, exc_info=error)
-        count(self)
-        if self.capture is not None:
-            self.capture.end = self.end
+        ended = self.site.mirror.clock.monotonic()
+        count(self, ended)
+        capture = self.capture
+        if capture is not None:
+            if self.end:
+                capture.end = self.end
             if self.site.traced:
-                self.capture.traceparent = value_of(self.scope["headers"], b"traceparent")
+                capture.traceparent = value_of(self.scope["headers"], b"traceparent")
             if self.request.choice is None:
-                self.capture.let_go("not_routed")
-            self.site.mirror.offer(self.capture)
+                capture.let_go("not_routed")
+            self.site.mirror.offer(capture, ended)
 
 
 def _timing(exchange: _Forwarding) -> bytes:
@@ -246,8 +251,8 @@ def _timing(exchange: _Forwarding) -> bytes:
     return b"proxy;dur=%.3f, upstream;dur=%.3f" % (1e3 * own, 1e3 * (exchange.answered - exchange.asked))
 
 
-def count(exchange: _Forwarding) -> None:
-    """Count an exchange that is over."""
+def count(exchange: _Forwarding, ended: float) -> None:
+    """Count an exchange that is over (`ended`: when, on the monotonic clock)."""
     board, choice = exchange.site.board, exchange.request.choice
     slots = board.slots
     slots[_ENDED] += 1
@@ -256,7 +261,7 @@ def count(exchange: _Forwarding) -> None:
     if exchange.status:
         slots[row + min(exchange.status // 100, 5) - 1] += 1
     began, answered = exchange.began, exchange.answered
-    _observe(slots, row + _WHOLE, row + _WHOLE_SUM, exchange.site.mirror.clock.monotonic() - began)
+    _observe(slots, row + _WHOLE, row + _WHOLE_SUM, ended - began)
     if answered:
         _observe(slots, row + _UPSTREAM, row + _UPSTREAM_SUM, answered - exchange.asked)
         slots[_ADDED + bisect_left(OWN_EDGES, exchange.added)] += 1

@@ -8,7 +8,8 @@ below, as RFC 9651 structured fields. Hop-by-hop: RFC 9110 section 7.6.1.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from monitor.contract import Tier, Verdict
 
@@ -76,7 +77,7 @@ def _with_named_by_connection(headers: Headers, dropped: frozenset[bytes]) -> fr
     return dropped
 
 
-class RequestFacts(NamedTuple):
+class RequestFacts(msgspec.Struct, frozen=True, gc=False):
     """What the mirror needs to know of a request's headers, found in one pass."""
 
     # Names the user, once hashed.
@@ -91,7 +92,7 @@ _TELLING = frozenset({b"authorization", b"api-key", b"content-encoding", OPT_OUT
 
 def request_facts(headers: Headers) -> RequestFacts:
     """Read the facts from request headers (names are lower case already, as ASGI demands)."""
-    credential, coding, opted_out = NO_FACTS
+    credential, coding, opted_out = b"", b"", False
     for name, value in headers:
         if name in _TELLING:
             if name == b"content-encoding":

@@ -25,7 +25,7 @@ from monitor.bus import Bus, BusError
 from monitor.contract import Exchange
 from monitor.contract.config import Mirror as MirrorConfig
 from proxy.assemble import MALFORMED, Assembler, user_hash
-from proxy.capture import Budget, Capture, ExchangeIds
+from proxy.capture import CAPTURE_OVERHEAD, Budget, Capture, ExchangeIds
 from proxy.headers import NO_FACTS, Headers, RequestFacts, request_facts
 from proxy.scoreboard import Scoreboard
 from proxy.slots import INDEX
@@ -81,18 +81,24 @@ class Mirror:
         """Return the id of an exchange that begins now."""
         return self._ids.next(now)
 
-    def begin(self, exchange_id: str, now: float, endpoint: str, headers: Headers) -> Capture | None:
-        """Start a capture, or count why there is none."""
+    def begin(
+        self, exchange_id: str, now: float, began: float, endpoint: str, headers: Headers
+    ) -> Capture | None:
+        """Start a capture, or count why there is none; `now` and `began` are one moment on both clocks."""
         facts = request_facts(headers) if endpoint else NO_FACTS
         reason = self._reason_against(exchange_id, endpoint, facts)
         if reason:
             self._slots[_DROPPED[reason]] += 1
             return None
         user = self._users.of(facts.credential) if facts.credential else ""
-        limit = self._config.max_body_bytes
-        return Capture(
-            exchange_id, now, self.clock.monotonic(), self.budget, limit, endpoint, facts.coding, user
+        limit, budget = self._config.max_body_bytes, self.budget
+        budget.taken += CAPTURE_OVERHEAD
+        capture = Capture(
+            exchange_id, now, began, budget, limit, endpoint, facts.coding, user, CAPTURE_OVERHEAD
         )
+        if budget.taken - budget.freed > budget.limit:
+            capture.drop = "queue_full"
+        return capture
 
     def _reason_against(self, exchange_id: str, endpoint: str, facts: RequestFacts) -> str:
         if not self._config.enabled:
@@ -103,9 +109,9 @@ class Mirror:
             return "opted_out"
         return "" if self._config.sample >= 1.0 or sampled(exchange_id, self._share) else "sampled_out"
 
-    def offer(self, capture: Capture) -> None:
-        """Take a finished capture in, or count why not. Never blocks, never raises."""
-        capture.ended = self.clock.monotonic()
+    def offer(self, capture: Capture, ended: float) -> None:
+        """Take in a capture that has ended (on the monotonic clock), or count why not. Never blocks, never raises."""
+        capture.ended = ended
         if capture.drop:
             self._slots[_DROPPED[capture.drop]] += 1
             if capture.held:

@@ -72,8 +72,8 @@ def main() -> None:
         board = Scoreboard(Path(folder), "bench")
         rows: dict[str, Callable[[], object]] = {
             "one reading of the clock": time.perf_counter,
-            "counting an exchange": partial(count, exchange(board, streamed=False)),
-            "counting a streamed one": partial(count, exchange(board, streamed=True)),
+            "counting an exchange": partial(count, exchange(board, streamed=False), time.perf_counter()),
+            "counting a streamed one": partial(count, exchange(board, streamed=True), time.perf_counter()),
         }
         rows["describing a span"] = described()
         print("| | ns of CPU |\n|---|--:|")

@@ -23,35 +23,50 @@ from upstream import ANSWER
 
 from monitor.bus.sqlite import SqliteBus
 from monitor.contract import encode_exchanges
+from monitor.contract.config import Mirror as MirrorConfig
 from proxy.assemble import Assembler
-from proxy.capture import Budget, Capture, ExchangeIds
+from proxy.capture import Capture
 from proxy.endpoints import ENDPOINTS
-from proxy.mirror import BATCH
+from proxy.mirror import BATCH, Clock, Mirror
 from proxy.redact import READY, Redactor
+from proxy.scoreboard import Scoreboard
 
 LIMIT = 2**24
 ASKED = json.dumps(BODY).encode()
 
 
-def captures() -> list[Capture]:
+HEADERS = [
+    (b"host", b"127.0.0.1"),
+    (b"content-type", b"application/json"),
+    (b"authorization", b"Bearer sk-bench"),
+    (b"content-length", b"%d" % len(ASKED)),
+]
+
+
+def capture_batch(mirror: Mirror) -> list[Capture]:
     """Capture a batch, as forwarding does; every body is an object of its own."""
-    budget, ids, made = Budget(2**40), ExchangeIds(), []
-    clock = time.perf_counter
+    clock = mirror.clock.monotonic
     for _ in range(BATCH):
         now = time.time()
-        capture = Capture(ids.next(now), now, clock(), budget, LIMIT, "chat.completions", b"", "0123456789ab")
+        capture = mirror.begin(mirror.new_id(now), now, clock(), "chat.completions", HEADERS)
+        if capture is None:
+            raise RuntimeError("the mirror does not capture")
         capture.route, capture.arm, capture.variant = "default", "control", "default"
         capture.keep_request(ASKED[:1] + ASKED[1:])
         capture.status, capture.content_type = 200, b"application/json"
         capture.keep_response(ANSWER[:1] + ANSWER[1:], clock)
-        capture.ended = clock()
-        made.append(capture)
-    return made
+        mirror.offer(capture, clock())
+    batch = list(mirror.queue)
+    mirror.queue.clear()
+    mirror.budget.freed = mirror.budget.taken
+    return batch
 
 
 def steps(folder: Path) -> list[tuple[str, Callable[[], object]]]:
     """Name the steps; each works on a whole batch."""
-    batch = captures()
+    board = Scoreboard(folder, "bench")
+    mirror = Mirror(MirrorConfig(), board, b"salt", Clock())
+    batch = capture_batch(mirror)
     endpoint = ENDPOINTS["chat.completions"]
     redact = Redactor(tuple(READY), {})
     assemble = Assembler(redact, b"salt", LIMIT)
@@ -59,7 +74,7 @@ def steps(folder: Path) -> list[tuple[str, Callable[[], object]]]:
     texts = [f"{exchange.prompt}\n{exchange.response}" for exchange in exchanges]
     bus = SqliteBus(folder / "bus.sqlite")
     return [
-        ("capturing", captures),
+        ("capturing, headers and an id included", lambda: capture_batch(mirror)),
         ("reading the request", lambda: [endpoint.read_request(capture.request[0]) for capture in batch]),
         ("reading the answer", lambda: [endpoint.read_answer(capture.response[0]) for capture in batch]),
         ("asking whether there is anything to redact", lambda: [redact.may_change(text) for text in texts]),

@@ -20,6 +20,13 @@ _SYSTEM_ROLES = ("system", "developer")
 _REMEMBERED_CHARS = 8192
 
 
+class Message(msgspec.Struct, gc=False):
+    """A chat message of which only what is read here was decoded; a dict with these keys means the same."""
+
+    role: Any = "user"
+    content: Any = None
+
+
 class Conversation(msgspec.Struct, frozen=True, gc=False):
     """What the judged text keeps of a conversation."""
 
@@ -63,15 +70,17 @@ _remembered_hash = functools.lru_cache(maxsize=64)(_hash)
 
 
 def read_conversation(messages: Sequence[Any], instructions: str = "") -> Conversation:
-    """Reduce chat messages (dicts with `role` and `content`) to what is judged. Malformed items are ignored."""
+    """Reduce chat messages (`Message`, or dicts with its keys) to what is judged. Malformed items are ignored."""
     system, turns, prompt, chars = [instructions] if instructions else [], 0, "", len(instructions)
     for message in messages:
-        if not isinstance(message, dict):
+        if type(message) is Message:
+            role, content = message.role, message.content
+        elif isinstance(message, dict):
+            role, content = message.get("role", "user"), message.get("content")
+        else:
             continue
-        content = message.get("content")
         text = content if isinstance(content, str) else content_text(content)
         chars += len(text)
-        role = message.get("role", "user")
         if role == "user":
             turns += 1
             prompt = text or prompt

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from monitor.contract.messages import content_text, read_conversation
+from monitor.contract.messages import Message, content_text, read_conversation
 from proxy.endpoints.shape import (
     Answered,
     Asked,
@@ -27,11 +27,17 @@ from proxy.endpoints.shape import (
 
 
 class _Request(msgspec.Struct, gc=False):
-    messages: Any = None
+    messages: list[Message] | None = None
     model: Any = None
     stream: Any = None
     user: Any = None
     safety_identifier: Any = None
+
+
+class _AnyRequest(_Request, gc=False):
+    """The request of a client whose messages are something else, or hold something else."""
+
+    messages: Any = None
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -61,15 +67,17 @@ class _Answer(msgspec.Struct, gc=False):
     error: Any = None
 
 
-_request = msgspec.json.Decoder(_Request)
+_request, _any_request = msgspec.json.Decoder(_Request), msgspec.json.Decoder(_AnyRequest)
 _answer = msgspec.json.Decoder(_Answer)
 
 
 def read_request(body: bytes) -> Asked:
     """Read a request. Raises what is `UNREADABLE`."""
-    request = _request.decode(body)
-    messages = request.messages if isinstance(request.messages, list) else ()
-    talk = read_conversation(messages)
+    try:
+        request = _request.decode(body)
+    except msgspec.ValidationError:
+        request = _any_request.decode(body)
+    talk = read_conversation(request.messages if isinstance(request.messages, list) else ())
     return Asked(
         talk.prompt,
         text_of(request.model),

@@ -121,9 +121,9 @@ def test_what_cannot_be_assembled_costs_only_itself(tmp_path: Path) -> None:
 
     writer = MirrorWriter(mirror, board, assemble, lambda: bus, 0.01)  # type: ignore[arg-type]
     for _ in range(2):
-        capture = mirror.begin(mirror.new_id(1.0), 1.0, "completions", [])
+        capture = mirror.begin(mirror.new_id(1.0), 1.0, 1.0, "completions", [])
         assert capture is not None
-        mirror.offer(capture)
+        mirror.offer(capture, 1.5)
     writer.start()
     assert writer.stop(2.0)
     assert board.counters()["dropped.internal"] == 2

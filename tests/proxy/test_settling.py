@@ -47,11 +47,11 @@ def settler(tmp_path: Path, bus: SqliteBus) -> Settler:
 def serve(mirror: Mirror, body: bytes, *headers: tuple[bytes, bytes]) -> None:
     """Let an exchange with this request pass."""
     mirror._slots[INDEX["received"]] += 1  # as the forwarder does
-    capture = mirror.begin(mirror.new_id(70.0), 70.0, "chat.completions", list(headers))
+    capture = mirror.begin(mirror.new_id(70.0), 70.0, 1.0, "chat.completions", list(headers))
     if capture is not None:
         capture.keep_request(body)
         capture.status = 200
-        mirror.offer(capture)
+        mirror.offer(capture, 1.5)
 
 
 def write(mirror: Mirror, board: Scoreboard, open_bus: Callable[[], Bus]) -> None:
