@@ -35,7 +35,7 @@ from monitor.contract import Tier
 class Null(NamedTuple):
     """A kind of unchanged traffic: from which pool, at which rate, learnt from how many days (None: `SIZE`).
 
-    `live`: of these days as many exchanges are kept, and as evenly, as the running monitor keeps of them.
+    `size`: exchanges learnt where it is not a matter of days. `live`: of these days as many exchanges are kept, and as evenly, as the running monitor keeps of them.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Null(NamedTuple):
     fresh: bool = False
     loss: bool = False
     live: bool = False
+    size: int = SIZE
 
     @property
     def title(self) -> str:
@@ -68,6 +69,8 @@ NULLS: tuple[Null, ...] = (
     Null("independent exchanges", "tulu", iid, 10.0),
     Null("independent, texts the baseline never saw", "tulu", iid, 10.0, fresh=True),
     Null("independent prompts the baseline never saw", "clinc", iid, 10.0, fresh=True),
+    Null("independent, unseen, a baseline of 400", "tulu", iid, 10.0, fresh=True, size=400),
+    Null("independent, unseen, a baseline of 400", "clinc", iid, 10.0, fresh=True, size=400),
     Null("hours of the week, two weeks learnt", "tulu", hour_of_week, 1.0, learn_days=14.0),
     Null("hours of the week, two weeks learnt", "clinc", hour_of_week, 1.0, learn_days=14.0),
     Null("hours of the week, seven days learnt live", "tulu", hour_of_week, 10.0, learn_days=7.0, live=True),
@@ -124,7 +127,7 @@ def drawn(null: Null, pool: Pool, days: float, rng: Random) -> tuple[Stream, Str
     """Return what the baseline learns from and the stream that follows it, out of one generator."""
     if null.fresh:
         mine = rng.permutation(pool.size)
-        size = min(SIZE, pool.size // 2)
+        size = min(null.size, pool.size // 2)
         span = Span(null.rate, 5 * DAY, days)
         times = 5 * DAY - np.arange(size, 0, -1, dtype=np.float64) * 60.0 / null.rate
         history = Stream(times, mine[:size])

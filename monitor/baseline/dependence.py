@@ -29,17 +29,19 @@ _COUNTED = 20_000
 class Measured(NamedTuple):
     """What a baseline's own n exchanges look like: normal scores of some rows, novelty (n,), and their features.
 
-    `scores`: family -> (rows, scores (rows, p)). `far`: held-out rows, and the landmark of far prompts (n,), else -1.
+    `scores`: family -> (rows, scores (rows, p)). `far`: held-out rows, and the landmark of far prompts (n,), else -1;
+    `neighbourhoods`: the groups of landmarks that far prompts are counted at.
     """
 
     scores: dict[str, tuple[Rows, Floats]]
     novelty: Floats
     features: Features
     far: tuple[Rows, Rows]
+    neighbourhoods: list[Rows]
 
 
 def dispersion(calendar: Calendar, times: Floats, measured: Measured, prior: float) -> dict[str, Floats]:
-    """Return the factors of each family of normal scores (p,), of `rate` (one of `RATES` each), `cells` (2,), `topic` (1,)."""
+    """Return the factors of each family of normal scores (p,), of `rate` (one of `RATES` each), `cells` (2,), `topic` (levels,)."""
     timed = calendar.visit.any()
 
     def factor(rows: Rows, values: Floats) -> Floats:
@@ -56,8 +58,11 @@ def dispersion(calendar: Calendar, times: Floats, measured: Measured, prior: flo
     found["cells"] = np.array([of(latest[cell[latest] >= 0], cell, factor, CELLS) for cell in cells])
     held_out, landmark = measured.far
     mine = held_out[np.argsort(times[held_out], kind="stable")[-_COUNTED:]]
+    levels = [np.where(landmark < 0, -1, group[landmark]) for group in measured.neighbourhoods]
     # Every other exchange was held out, so half of what neighbours have in common is not seen.
-    found["topic"] = np.array([2.0 * _of_counter(np.sort(mine), landmark, factor, LANDMARKS) - 1.0])
+    found["topic"] = np.array(
+        [2.0 * _of_counter(np.sort(mine), of, factor, LANDMARKS) - 1.0 for of in levels]
+    )
     return found
 
 

@@ -27,6 +27,7 @@ from monitor.baseline.frozen import (
 )
 from monitor.baseline.frozen import _arrays as arrays_of
 from monitor.baseline.leak import leak
+from monitor.baseline.neighbourhoods import neighbourhoods
 from monitor.baseline.normal_scores import NormalScores, fit_normal_scores
 from monitor.baseline.ordinary import NO_ORDINARY
 from monitor.baseline.quantiser import RANKS, Assigned, Quantiser, fit_quantiser
@@ -76,7 +77,10 @@ def build_baseline(
         "response": (answered, answers.scores),
         "system": _system_scores(latency, features),
     }
-    measured = Measured(scores, asked.assigned.novelty, features, (asked.held_out, asked.assigned.far))
+    groups = neighbourhoods(prompt.quantiser.landmarks)
+    measured = Measured(
+        scores, asked.assigned.novelty, features, (asked.held_out, asked.assigned.far), groups
+    )
     plan = _plan(calendar, measured)
     draft = Baseline(
         id="",

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import beta
 
 from monitor.baseline.frozen import Baseline
+from monitor.baseline.neighbourhoods import neighbourhoods
 from monitor.baseline.seasonality import Expected
 from monitor.evidence.repetition import COUNTERS, MARGIN, largest_share
 from monitor.sketch.bucket import Bucket
@@ -39,6 +40,8 @@ _ARRIVALS = np.array([0.004, 0.012, 0.035, 0.1, 0.3])
 _LANDMARK_LEVEL = 2e-4
 # Tolerance around the baseline's mean, in standard errors of that mean.
 _TOLERANCE = 3.0
+# What a bet on a rise may give away of the bound of its null, as a part of the rise; see `_nulls`.
+_GIVEN = 0.125
 
 
 class Process(msgspec.Struct, frozen=True, array_like=True):
@@ -156,18 +159,18 @@ class RateBank:
         bucket = delta.bucket
         hits = np.array([bucket.count(name) for _, name, _ in RATES], dtype=np.float64)[:, None]
         of = np.array([bucket.count(total) for _, _, total in RATES], dtype=np.float64)[:, None]
-        null = self._null(delta)[:, None]
+        null = _nulls(*self._null(delta), _RISES)
         rise = null + (1.0 - null) * _RISES
         ratio = hits * np.log(rise / null) + (of - hits) * np.log((1.0 - rise) / (1.0 - null))
         return np.asarray(ratio / self._temper[:, None], dtype=np.float64).ravel()
 
-    def _null(self, delta: Delta) -> Floats:
-        """Return the largest rates that are no change: of these hours, with their uncertainty and the baseline's."""
+    def _null(self, delta: Delta) -> tuple[Floats, Floats]:
+        """Return the rates of these hours, and the largest that are no change: with their uncertainty."""
         shares = [delta.share(name, total) for _, name, total in RATES]
         rate = np.array([r if s is None else max(s, 1e-6) for r, s in zip(self._rate, shares, strict=True)])
         spread = self._temper * (1.0 / self._known + (delta.expected.variance if delta.expected else 0.0))
-        null: Floats = np.minimum(rate + _TOLERANCE * np.sqrt(rate * spread) + 3.0 / self._known, 0.95)
-        return null
+        bound: Floats = rate + _TOLERANCE * np.sqrt(rate * spread) + 3.0 / self._known
+        return rate, np.minimum(bound, 0.95)
 
 
 class CellBank:
@@ -211,37 +214,63 @@ class CellBank:
 
 
 class TopicBank:
-    """Rises of far prompts at one landmark: a topic that arrives gathers at few of them.
+    """Rises of far prompts at one landmark, or at neighbouring ones: a topic that arrives gathers at few of them.
 
     What was at each before is bounded from above, because a baseline's count at one landmark is small (Clopper &
     Pearson 1934, at a level that holds for all landmarks together).
     """
 
     def __init__(self, baseline: Baseline) -> None:
-        self.processes = [Process("topic", "new topic", 1) for _ in range(LANDMARKS * len(_ARRIVALS))]
-        self._temper = float(baseline.overdispersion["topic"][0])
+        levels = neighbourhoods(baseline.prompt.quantiser.landmarks)
+        self._member = np.vstack([_members(groups) for groups in levels])
+        self.processes = [Process("topic", "new topic", 1) for _ in range(len(self._member) * len(_ARRIVALS))]
+        # A baseline of an earlier version measured the landmarks alone.
+        measured = np.resize(baseline.overdispersion["topic"], len(levels))
+        self._temper = np.repeat(measured, [int(groups.max()) + 1 for groups in levels])
         self._of = max(1.0, float(baseline.reference.read("prompt_ranks").sum()))
-        self._usual = _bound(baseline.reference.read("far_prompts") / self._of, self._of / self._temper)
+        usual = self._member @ baseline.reference.read("far_prompts")
+        # As if one more had come, and one more had not.
+        share = (usual + 1.0) / (self._of + 2.0)
+        self._usual = share, _bound(usual / self._of, self._of / self._temper)
 
     def log_e_values(self, delta: Delta) -> Floats:
         """Return the log of each process's e-value on a step."""
-        hits, of = delta.bucket.read("far_prompts")[:, None], delta.bucket.count("prompts")
+        hits, of = self._member @ delta.bucket.read("far_prompts"), delta.bucket.count("prompts")
         if not of:
             return np.zeros(len(self.processes))
-        null = self._null(delta)[:, None]
+        hits, null = hits[:, None], _nulls(*self._null(delta), _ARRIVALS)
         rise = null + (1.0 - null) * _ARRIVALS
         ratio = hits * np.log(rise / null) + (of - hits) * np.log((1.0 - rise) / (1.0 - null))
-        return np.asarray(ratio / self._temper, dtype=np.float64).ravel()
+        return np.asarray(ratio / self._temper[:, None], dtype=np.float64).ravel()
 
-    def _null(self, delta: Delta) -> Floats:
+    def _null(self, delta: Delta) -> tuple[Floats, Floats]:
         if delta.expected is None:
             return self._usual
+        share = self._member @ (delta.mean("far_prompts", "prompts") * np.ones(LANDMARKS))
         known = 1.0 / (self._temper / self._of + delta.expected.variance)
-        return _bound(delta.mean("far_prompts", "prompts") * np.ones(LANDMARKS), known)
+        return share + 1.0 / self._of, _bound(share, known)
 
 
-def _bound(share: Floats, known: float) -> Floats:
-    """Return the largest shares (LANDMARKS,) that `share` of `known` independent prompts do not speak against."""
+def _members(groups: NDArray[np.intp]) -> Floats:
+    """Return (groups, LANDMARKS): 1 where a landmark belongs to a group."""
+    member = np.zeros((int(groups.max()) + 1, LANDMARKS))
+    member[groups, np.arange(len(groups))] = 1.0
+    return member
+
+
+def _nulls(share: Floats, bound: Floats, rises: Floats) -> Floats:
+    """Return the null (shares, rises) of each bet: the bound less an eighth of its rise, not below the estimate.
+
+    A bet on a rise r against a null q loses on average up to a true share of r / log(1 + r / q), far beyond q where r is
+    large; so a large rise need not wait until the whole error of the baseline is passed. What is given away is an
+    exponent: were the truth at the bound, wealth would not be a supermartingale but its power below one would. What that
+    costs was counted on unchanged traffic (`benchmarks/detection/nulls.py`, the small baseline among them).
+    """
+    return np.maximum(share[:, None], bound[:, None] - _GIVEN * rises)
+
+
+def _bound(share: Floats, known: Floats) -> Floats:
+    """Return the largest shares (n,) that `share` (n,) of `known` independent prompts do not speak against."""
     bound: Floats = beta.ppf(
         1.0 - _LANDMARK_LEVEL, share * known + 1.0, np.maximum((1.0 - share) * known, 1.0)
     )

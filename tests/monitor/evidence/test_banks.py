@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from monitor.baseline import Baseline
+from monitor.baseline.neighbourhoods import neighbourhoods
 from monitor.baseline.seasonality import Seasonality
-from monitor.evidence.banks import CellBank, Delta, RateBank
+from monitor.evidence.banks import CellBank, Delta, RateBank, TopicBank
 from monitor.evidence.edetector import NOWHERE, Detector, Visit
 from monitor.evidence.repetition import COUNTERS
 from monitor.sketch.bucket import Bucket
@@ -142,3 +143,46 @@ def test_a_missing_reward_is_not_counted(reference: Baseline):
     won = dict(zip([p.name for p in detector.processes], detector.log_e_values(bucket), strict=True))
     assert won["reward"] == 0.0
     assert won["response length"] < 0.0
+
+
+def far_prompts(baseline: Baseline, n: int, at: NDArray[np.intp], each: int) -> Bucket:
+    """Make a bucket of n prompts, so many of them far at each of some landmarks."""
+    bucket = Bucket.empty(baseline.id, baseline.shape)
+    bucket.layout.add(bucket.vector, "prompts", n)
+    bucket.vector[bucket.layout.fields["far_prompts"].start + at] = each
+    return bucket
+
+
+def test_a_topic_that_spreads_over_neighbours_is_seen_at_the_neighbourhood(reference: Baseline):
+    """The same far prompts win more together, at a group of landmarks, than those at any one of them do."""
+    levels = neighbourhoods(reference.prompt.quantiser.landmarks)
+    coarsest = levels[-1]
+    group = int(np.bincount(coarsest).argmax())
+    at = np.flatnonzero(coarsest == group)
+    assert len(at) >= 4
+    won = TopicBank(reference).log_e_values(Delta(far_prompts(reference, 400, at, 20), None, 0.0))
+    by_cell = won.reshape(-1, 5).max(axis=1)
+    singles = len(levels[0])
+    assert by_cell[-len(np.unique(coarsest)) + group] == by_cell.max() > by_cell[:singles].max() + 10.0
+
+
+def test_far_prompts_as_usual_are_fair(reference: Baseline):
+    """Likelihood ratios at the baseline's own counts of far prompts have a mean of at most one."""
+    rng = np.random.default_rng(4)
+    of = float(reference.reference.read("prompt_ranks").sum())
+    share = reference.reference.read("far_prompts") / of
+    bank, won = TopicBank(reference), []
+    for _ in range(1500):
+        bucket = far_prompts(reference, 40, np.zeros(0, dtype=np.intp), 0)
+        counts = rng.multinomial(40, [*share, 1.0 - share.sum()])[:-1]
+        place = bucket.layout.fields["far_prompts"]
+        bucket.vector[place.start : place.stop] = counts
+        won.append(bank.log_e_values(Delta(bucket, None, 0.0)))
+    assert np.exp(np.array(won)).mean(axis=0).max() < 1.2
+
+
+def test_a_baseline_that_measured_landmarks_alone_is_read(reference: Baseline):
+    """One factor of dependence, as earlier versions stored it, holds for every level."""
+    earlier = reference.overdispersion | {"topic": np.array([1.0])}
+    bank = TopicBank(dataclasses.replace(reference, overdispersion=earlier))
+    assert len(bank.processes) == len(TopicBank(reference).processes)
