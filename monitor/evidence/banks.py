@@ -42,6 +42,8 @@ _LANDMARK_LEVEL = 2e-4
 _TOLERANCE = 3.0
 # What a bet on a rise may give away of the bound of its null, as a part of the rise; see `_nulls`.
 _GIVEN = 0.125
+# No share is taken to be surely none or all.
+_LEAST = 1e-6
 
 
 class Process(msgspec.Struct, frozen=True, array_like=True):
@@ -167,10 +169,11 @@ class RateBank:
     def _null(self, delta: Delta) -> tuple[Floats, Floats]:
         """Return the rates of these hours, and the largest that are no change: with their uncertainty."""
         shares = [delta.share(name, total) for _, name, total in RATES]
-        rate = np.array([r if s is None else max(s, 1e-6) for r, s in zip(self._rate, shares, strict=True)])
+        rate = np.array([r if s is None else s for r, s in zip(self._rate, shares, strict=True)])
+        rate = np.clip(rate, _LEAST, 1.0 - _LEAST)
         spread = self._temper * (1.0 / self._known + (delta.expected.variance if delta.expected else 0.0))
         bound: Floats = rate + _TOLERANCE * np.sqrt(rate * spread) + 3.0 / self._known
-        return rate, np.minimum(bound, 0.95)
+        return rate, bound
 
 
 class CellBank:
@@ -266,7 +269,7 @@ def _nulls(share: Floats, bound: Floats, rises: Floats) -> Floats:
     exponent: were the truth at the bound, wealth would not be a supermartingale but its power below one would. What that
     costs was counted on unchanged traffic (`benchmarks/detection/nulls.py`, the small baseline among them).
     """
-    return np.maximum(share[:, None], bound[:, None] - _GIVEN * rises)
+    return np.minimum(np.maximum(share[:, None], bound[:, None] - _GIVEN * rises), 1.0 - _LEAST)
 
 
 def _bound(share: Floats, known: Floats) -> Floats:

@@ -115,6 +115,23 @@ def test_rates_and_cells_are_fair_without_change(reference: Baseline):
     assert np.exp(np.array(held)).mean(axis=0).max() < 1.1
 
 
+@pytest.mark.parametrize("hits", [0, 20])
+def test_what_is_always_so_at_an_hour_is_no_news_but_a_number(reference: Baseline, hits: int):
+    """Where all answers are cut off, because they may have one token, such answers win nothing, and others are no fault."""
+    means = usual(reference)
+    fields = reference.reference.layout.fields
+    means[:, fields["truncated"].start] = means[:, fields["exchanges"].start]
+    baseline = with_hours(reference, means, 1e9, 1.0)
+    bank = RateBank(baseline)
+    bucket = prompts(reference, 9, 20, 0.0)
+    bucket.layout.add(bucket.vector, "truncated", hits)
+    expected = baseline.seasonality.expected(bucket.read("hours"))
+    won = bank.log_e_values(Delta(bucket, expected, 0.0))
+    assert np.isfinite(won).all()
+    mine = [i for i, process in enumerate(bank.processes) if process.name == "truncated"]
+    assert won[mine].max() < 1e-3
+
+
 def with_users(baseline: Baseline) -> Baseline:
     """Return the baseline as if its exchanges had users, evenly many in each cell."""
     vector = baseline.reference.vector.copy()
