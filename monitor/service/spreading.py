@@ -30,7 +30,10 @@ def spread(store: Store, route: str, wanted: int) -> None:
     length = stretch_length(wanted)
     heads = store.lessons.heads(route)
     sizes = {head.stretch: head.scored for head in heads if head.stretch is not None}
-    cut, rest = _cut(store.lessons.fresh(route), length, first=max(sizes, default=-1) + 1)
+    # What another worker has brought since comes next time: cut now, it would stay beside its copy.
+    uncut = {head.id for head in heads if head.stretch is None}
+    fresh = [stored for stored in store.lessons.fresh(route) if stored.id in uncut]
+    cut, rest = _cut(fresh, length, first=max(sizes, default=-1) + 1)
     sizes |= dict.fromkeys(cut, length)
     if not sizes:
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from monitor.service.folding import make_work
 from monitor.service.learning import learn
 from monitor.service.scoring import score_exchanges
 from monitor.service.spreading import overfull, spread
+from monitor.store import Database
+from monitor.store.lessons import Lessons
 from monitor.store.packed import unpack
 
 WANTED = 200
@@ -84,6 +88,34 @@ def test_all_that_is_kept_is_learnt(store, traffic):
     assert baseline is not None
     assert baseline.size == control
     assert {x.arm for x in kept(store)} <= {"candidate"}
+
+
+class Overtaken(Lessons):
+    """Lessons of a worker that another one overtakes: it does its part right after the first look."""
+
+    meanwhile: Callable[[], None] = staticmethod(lambda: None)
+
+    def heads(self, route):
+        """Look, and be overtaken."""
+        found = super().heads(route)
+        self.meanwhile()
+        return found
+
+
+def overtaken(store, meanwhile):
+    """Make the store that of a worker whom another overtakes, on the same file."""
+    store.lessons = Overtaken(Database(store.database.path))
+    store.lessons.meanwhile = meanwhile
+
+
+def test_what_another_worker_brings_meanwhile_is_kept_once(store, traffic):
+    """Lessons that come between the two looks at the file are neither doubled nor lost."""
+    bring(store, at(traffic(300), 1), 1)
+    overtaken(store, lambda: bring(store, at(traffic(20), 7), 2))
+    spread(store, "default", WANTED)
+    ids = [x.id for x in kept(store)]
+    assert len(ids) == len(set(ids))
+    assert sum(x.time >= 7 * HOUR for x in kept(store)) == 20
 
 
 @pytest.mark.parametrize("often", [1, 5])
