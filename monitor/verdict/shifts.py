@@ -13,7 +13,7 @@ from monitor.sketch.bucket import Bucket
 from monitor.sketch.reservoir import Kept
 from monitor.text.style import RESPONSE_FEATURES
 from monitor.text.terms import top_terms
-from monitor.verdict.birth import unborn
+from monitor.verdict.birth import likely_new, unborn
 from monitor.verdict.share_interval import wilson
 from monitor.verdict.signals import new_share_of
 from monitor.verdict.style_shifts import style_shifts
@@ -42,8 +42,11 @@ def _new_prompts(baseline: Baseline, window: Bucket) -> list[Shift]:
     if share is None or not window.novel or share.p_value > _SURELY:
         return []
     novel = sorted(window.novel, key=lambda kept: -kept.novelty)
-    why = unborn(share.value * window.count("prompts"), novel)
-    terms = () if why else _terms_of(novel, baseline.reference.sample)
+    # The last rank is where the sample is drawn from.
+    usual, ranks = baseline.reference.read("prompt_ranks"), window.read("prompt_ranks")
+    new = likely_new(float(ranks[-1]), float(usual[-1] / max(1.0, usual.sum()) * ranks.sum()), novel)
+    why = unborn(share.value * window.count("prompts"), new)
+    terms = () if why else _terms_of(new, baseline.reference.sample)
     return [
         Shift(
             kind="new_cluster",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
+import pytest
 
 from monitor.baseline import Baseline
 from monitor.sketch.bucket import Bucket
 from monitor.sketch.features import extract
 from monitor.sketch.fold import fold_rows
+from monitor.sketch.scored import Scored
+from monitor.store.packed import joined
 from monitor.verdict.shifts import explain
 from tests.monitor.synthetic import World
 
@@ -48,6 +52,28 @@ def test_a_few_new_prompts_have_no_name(reference: Baseline):
     assert born.exemplars
     assert born.interval is not None
     assert born.interval[0] < born.window < born.interval[1]
+
+
+@pytest.mark.parametrize(("users", "fewest", "most"), [(1, 0, 3), (60, 8, 10)])
+def test_a_topic_of_one_user_has_no_name_for_an_hour(reference: Baseline, users: int, fewest: int, most: int):
+    """The usual prompts of others, of which some always lie far, do not make it one of several users."""
+    named = 0
+    for seed in range(10):
+        usual = _from(World(shares=(0.4, 0.3, 0.2, 0.1, 0.0)).make(540, seed), "known", 540)
+        new = _from(World(shares=(0.0, 0.0, 0.0, 0.0, 1.0)).make(60, 100 + seed), "new", users)
+        both = joined([usual, new])
+        features = extract(both)
+        mine = fold_rows(reference, both, features, reference.encode(both, features), np.arange(600))
+        named += any(shift.kind == "new_cluster" and shift.terms != () for shift in explain(reference, mine))
+    assert fewest <= named <= most
+
+
+def _from(scored: Scored, name: str, users: int) -> Scored:
+    """Return exchanges as of so many users."""
+    exchanges = [
+        msgspec.structs.replace(x, user=f"{name} {i % users}") for i, x in enumerate(scored.exchanges)
+    ]
+    return scored._replace(exchanges=exchanges)
 
 
 def test_grown_and_shrunken_topics_are_named(reference: Baseline):
