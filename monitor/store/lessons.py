@@ -15,6 +15,9 @@ from monitor.store.database import Database, Outdated
 _COLUMNS = "route, scorer, scored, body, since, until, stretch"
 # Stretches first: what is not cut yet came after them.
 _IN_ORDER = "ORDER BY stretch IS NULL, stretch, id"
+# These two are asked every few seconds and read an index alone: bodies come to tens of megabytes.
+LEARNT = "SELECT route, sum(scored), max(until) - min(since) FROM lessons GROUP BY route"
+HEADS = f"SELECT id, scored, stretch FROM lessons WHERE route = ? {_IN_ORDER}"  # noqa: S608 - a constant
 
 
 class Lesson(NamedTuple):
@@ -65,16 +68,14 @@ class Lessons:
 
     def learnt(self) -> dict[str, Learnt]:
         """Return how far each route with lessons has come."""
-        query = "SELECT route, sum(scored), max(until) - min(since) FROM lessons GROUP BY route"
         return {
             route: Learnt(scored, (seconds or 0.0) / 3600.0)
-            for route, scored, seconds in self._database.rows(query)
+            for route, scored, seconds in self._database.rows(LEARNT)
         }
 
     def heads(self, route: str) -> list[Head]:
         """Return the lessons of a route in order, without their bodies."""
-        query = f"SELECT id, scored, stretch FROM lessons WHERE route = ? {_IN_ORDER}"  # noqa: S608 - a constant
-        return [Head(*row) for row in self._database.rows(query, (route,))]
+        return [Head(*row) for row in self._database.rows(HEADS, (route,))]
 
     def of(self, route: str, limit: int = 10**9) -> list[Stored]:
         """Return the lessons of a route in order, `limit` rows at most."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from monitor.store import Lesson, Outdated
-from monitor.store.lessons import Learnt, add_lesson
+from monitor.store.lessons import HEADS, LEARNT, Learnt, add_lesson
 
 
 def test_lessons_are_counted_and_read_in_order(store):
@@ -39,3 +39,12 @@ def test_lessons_give_way_to_stretches(store):
     with pytest.raises(Outdated):
         store.lessons.replace([first], [Lesson("a", "s", 9, b"x")])
     assert store.lessons.learnt()["a"].scored == 6
+
+
+@pytest.mark.parametrize(("query", "values"), [(LEARNT, ()), (HEADS, ("a",))])
+def test_how_far_learning_has_come_is_told_without_reading_bodies(store, query, values):
+    """An index holds all that is asked every few seconds."""
+    for i in range(3):
+        add_lesson(store.database, Lesson("a", "s", 2, b"body", 1.0, 2.0, i))
+    plan = [row[-1] for row in store.database.rows(f"EXPLAIN QUERY PLAN {query}", values)]
+    assert any("COVERING INDEX" in step for step in plan), plan
