@@ -1,8 +1,9 @@
 """Banks of bets: what each process of the e-detector wins or loses on what a step brings.
 
-Law: each bank's e-values have a mean of at most one as long as nothing has changed. Scores: exp(stake S - variance
-stake^2 / 2), because normal scores are 1-sub-Gaussian. Shares and cells: likelihood ratios of Bernoulli counts, which
-by the concavity of the logarithm hold for mixtures of hours, too; tempered by the overdispersion.
+Law: each bank's e-values have a mean of at most one as long as nothing has changed and the baseline errs by no more than
+its tolerance; where it errs by almost that much, bets on large rises of shares have not (`_nulls`). Scores: exp(stake S
+- variance stake^2 / 2), because normal scores are 1-sub-Gaussian. Shares and cells: likelihood ratios of Bernoulli counts,
+which by the concavity of the logarithm hold for mixtures of hours, too; tempered by the overdispersion.
 """
 
 from __future__ import annotations
