@@ -95,20 +95,19 @@ def same_prompts(pool: Pool, rows: Rows, others: Rows) -> Rows:
     return np.asarray(found, dtype=np.intp)
 
 
-def by_length(pool: Pool, rows: Rows) -> tuple[Rows, Rows]:
-    """Pair answers to the same question as they come; return the longer ones of the pairs, and the shorter ones."""
-    waiting: dict[str, int] = {}
-    longer, shorter = [], []
+def by_length(pool: Pool, rows: Rows, of: int) -> tuple[Rows, Rows]:
+    """Take answers to the same question as they come, so many together; return the longest ones, and the shortest."""
+    waiting: dict[str, list[int]] = {}
+    longest, shortest = [], []
     for row in rows.tolist():
-        e = pool.scored.exchanges[row]
-        other = waiting.pop(e.prompt, None)
-        if other is None:
-            waiting[e.prompt] = row
-            continue
-        pair = sorted((other, row), key=lambda each: len(pool.scored.exchanges[each].response or ""))
-        shorter.append(pair[0])
-        longer.append(pair[1])
-    return np.array(longer, dtype=np.intp), np.array(shorter, dtype=np.intp)
+        mine = waiting.setdefault(pool.scored.exchanges[row].prompt, [])
+        mine.append(row)
+        if len(mine) == of:
+            mine.sort(key=lambda each: len(pool.scored.exchanges[each].response or ""))
+            shortest.append(mine[0])
+            longest.append(mine[-1])
+            mine.clear()
+    return np.array(longest, dtype=np.intp), np.array(shortest, dtype=np.intp)
 
 
 def cut_short(e: Exchange) -> Exchange:

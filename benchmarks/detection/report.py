@@ -124,8 +124,8 @@ _DELAYS: tuple[tuple[str, float, float], ...] = (
     ("weaker model: Vicuna 7B to Falcon 7B, 100%", 200, 80),
     ("same model, verbose, 100%", 200, 100),
     ("same model, concise, 100%", 200, 100),
-    ("same model, the longer of two answers, 100%", 200, 100),
-    ("same model, the shorter of two answers, 100%", 200, 100),
+    ("same model, the longest of four answers, 100%", 200, 100),
+    ("same model, the shortest of four answers, 100%", 200, 100),
 )
 
 

@@ -105,14 +105,14 @@ def one_model(data: Data, rng: Random, _seed: int) -> World:
     both = growing.with_reward(tilt, partial(_shifted, by=-0.5 * spread))
     rescale = partial(_shifted, by=-0.1 * spread, scale=0.8)
     rescaled = growing.with_reward(before, rescale)
-    longer, shorter = by_length(whole, before)
+    longest, shortest = by_length(whole, before, of=4)
     short, empty, lost = (growing.altered(data, np.sort(before), how) for how in (cut_short, emptied, failed))
     changes = [
         Change("reward -0.2 sd at fixed prompts", shifted[-0.2], 1.0, Cause.MODEL, _WORSE),
         Change("reward -0.5 sd at fixed prompts", shifted[-0.5], 1.0, Cause.MODEL, _WORSE),
         Change("reward +0.5 sd at fixed prompts", shifted[0.5], 1.0, Cause.MODEL, _BETTER),
-        Change("same model, the longer of two answers", longer, 1.0, Cause.MODEL, None),
-        Change("same model, the shorter of two answers", shorter, 1.0, Cause.MODEL, None),
+        Change("same model, the longest of four answers", longest, 1.0, Cause.MODEL, None),
+        Change("same model, the shortest of four answers", shortest, 1.0, Cause.MODEL, None),
         Change("answers cut short", short, 0.05, Cause.DATA_QUALITY, _WORSE),
         Change("answers cut short", short, 0.2, Cause.DATA_QUALITY, _WORSE),
         Change("answers empty", empty, 0.1, Cause.DATA_QUALITY, _WORSE),

@@ -59,14 +59,13 @@ def test_a_finite_world_is_watched_for_less_long() -> None:
     assert horizon_of(world._replace(finite=True)) == FINITE_HORIZON
 
 
-def test_the_longer_and_the_shorter_of_two_answers() -> None:
-    """Each pair answers one question, and an answer is in at most one pair."""
-    pool = answered("a")
-    growing = Growing(pool)
+def test_the_longest_and_the_shortest_of_four_answers() -> None:
+    """Each is one of the four answers to a question that came together, and an answer is taken once."""
+    growing = Growing(answered("a"))
     growing.append(answered("a longer answer to"))
-    longer, shorter = by_length(growing.pool, np.arange(growing.pool.size))
+    longest, shortest = by_length(growing.pool, np.arange(growing.pool.size), of=4)
     exchanges = growing.pool.scored.exchanges
-    assert len({*longer, *shorter}) == len(longer) + len(shorter) == growing.pool.size
-    for one, other in zip(longer, shorter, strict=True):
+    assert len({*longest, *shortest}) == 2 * QUESTIONS
+    for one, other in zip(longest, shortest, strict=True):
         assert exchanges[one].prompt == exchanges[other].prompt
-        assert len(exchanges[one].response or "") >= len(exchanges[other].response or "")
+        assert len(exchanges[one].response or "") > len(exchanges[other].response or "")
