@@ -34,17 +34,17 @@ def _shown(signal: Signal) -> bool:
 
 
 def borne_out(verdict: Verdict) -> Verdict:
-    """Return a verdict whose gain, if it claims one, its labels do not contradict."""
+    """Return a verdict whose gain, if it claims one, its labels do not contradict.
+
+    A verdict that was raised for something else keeps its tier and its headline; the contradiction is one more reason.
+    """
     claims = verdict.tier is Tier.IMPROVED or verdict.direction is Direction.IMPROVED
     why = speaks_against_a_gain(verdict.labels) if claims and verdict.labels is not None else ""
     if not why:
         return verdict
     said = f"the reward rose, but {why}"
-    tier = Tier.MINOR if verdict.tier is Tier.IMPROVED else verdict.tier
-    return msgspec.structs.replace(
-        verdict,
-        tier=tier,
-        direction=Direction.NEUTRAL,
-        headline=f"{verdict.route}: {tier}, {said}",
-        reasons=(said, *verdict.reasons),
-    )
+    told = msgspec.structs.replace(verdict, direction=Direction.NEUTRAL, reasons=(said, *verdict.reasons))
+    if verdict.tier is not Tier.IMPROVED:
+        return told
+    headline = f"{verdict.route}: {Tier.MINOR}, {said}"
+    return msgspec.structs.replace(told, tier=Tier.MINOR, headline=headline)

@@ -69,7 +69,14 @@ def test_a_gain_that_nobody_contradicts_stands(labels: Labels | None):
 def test_other_tiers_keep_theirs():
     """What is critical beside a gain stays so; what claims no gain is left alone."""
     labels = Labels(tier=Tier.OK, drifted=True, cause=LabelCause.SCORER)
-    assert borne_out(improved(labels, Tier.CRITICAL)).tier is Tier.CRITICAL
+    critical = improved(labels, Tier.CRITICAL)
+    found = borne_out(critical)
+    assert (found.tier, found.headline, found.direction) == (
+        Tier.CRITICAL,
+        critical.headline,
+        Direction.NEUTRAL,
+    )
+    assert found.reasons[1:] == critical.reasons
     plain = Verdict(route="r", arm="control", tier=Tier.MINOR, time=1.0, labels=labels)
     assert borne_out(plain) == plain
 
