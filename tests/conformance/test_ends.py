@@ -287,6 +287,7 @@ def test_f35_a_hung_backend_leaves_others_alone(site: Site) -> None:
 def test_f37_a_stale_connection_causes_no_fault(site: Site, how: str, pause_s: float) -> None:
     """An upstream that closes each connection after its answer, without saying so: never a 5xx, nothing twice."""
     answer = answering(site.upstream, response(ANSWER, b"content-type: application/json"))
+    closed = threading.Semaphore(0)
 
     def script(head: Message, wire: Wire) -> None:
         answer(head, wire)
@@ -295,12 +296,14 @@ def test_f37_a_stale_connection_causes_no_fault(site: Site, how: str, pause_s: f
             wire.reset()
         else:
             wire.close()
+        closed.release()
 
     site.upstream.start(script)
     wire = site.connect()
     for _ in range(20):
         wire.send(site.posting(site.chat()))
         assert wire.message().status == 200
+        assert closed.acquire(timeout=TIMEOUT_S)
         # Closed before the next request is sent: what crosses on the way is the next test's.
         time.sleep(pause_s + 0.003)
     wire.close()

@@ -16,7 +16,7 @@ from proxy.transport.http1_client import Http1Transport, parse_origin, request_h
 from tests.proxy.wire import answer, read_message
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-QUICK = Timeouts(connect_s=2.0, read_s=0.3)
+QUICK = Timeouts(connect_s=20.0, read_s=0.3)
 
 
 @asynccontextmanager
