@@ -251,8 +251,9 @@ class TopicBank:
         if delta.expected is None:
             return self._usual
         share = self._member @ (delta.mean("far_prompts", "prompts") * np.ones(LANDMARKS))
-        known = 1.0 / (self._temper / self._of + delta.expected.variance)
-        return share + 1.0 / self._of, _bound(share, known)
+        bound = _bound(share, 1.0 / (self._temper * (1.0 / self._of + delta.expected.variance)))
+        # An hour's own shares are known too poorly to give anything away: sessions then alarmed 1.7 times a month.
+        return bound, bound
 
 
 def _members(groups: NDArray[np.intp]) -> Floats:
