@@ -250,9 +250,14 @@ class TopicBank:
     def _null(self, delta: Delta) -> tuple[Floats, Floats]:
         if delta.expected is None:
             return self._usual
-        share = self._member @ (delta.mean("far_prompts", "prompts") * np.ones(LANDMARKS))
-        bound = _bound(share, 1.0 / (self._temper * (1.0 / self._of + delta.expected.variance)))
-        # An hour's own shares are known too poorly to give anything away: sessions then alarmed 1.7 times a month.
+        # Far prompts were counted over the held-out half alone, as the ranks were: that is what they are a share of.
+        far, held_out = delta.cells("far_prompts"), delta.cells("prompt_ranks")
+        if far is None or held_out is None or not held_out.sum():
+            return self._usual
+        part = float(held_out.sum())
+        known = 1.0 / (self._temper * (1.0 / self._of + delta.expected.variance / part))
+        bound = _bound(self._member @ far / part, known)
+        # An hour's own shares are known too poorly to give anything away.
         return bound, bound
 
 

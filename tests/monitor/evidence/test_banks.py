@@ -198,6 +198,21 @@ def test_far_prompts_as_usual_are_fair(reference: Baseline):
     assert np.exp(np.array(won)).mean(axis=0).max() < 1.2
 
 
+def test_an_hour_like_all_others_has_their_share_of_far_prompts(reference: Baseline):
+    """Far prompts of one landmark win no more where hours are told apart and do not differ: the share is the same one."""
+    at = np.array([int(reference.reference.read("far_prompts").argmax())])
+    bucket = far_prompts(reference, 400, at, 30)
+    bucket.vector[bucket.layout.fields["hours"].start + 5] = 400
+    season = with_hours(reference, usual(reference), 1e9, 1.0).seasonality
+    bank = TopicBank(reference)
+    by_hour, whole = (
+        bank.log_e_values(Delta(bucket, expected, 0.0))
+        for expected in (season.expected(bucket.read("hours")), None)
+    )
+    assert whole.max() > 5.0
+    assert (by_hour <= whole + 1e-6).all()
+
+
 def test_a_baseline_that_measured_landmarks_alone_is_read(reference: Baseline):
     """One factor of dependence, as earlier versions stored it, holds for every level."""
     earlier = reference.overdispersion | {"topic": np.array([1.0])}
