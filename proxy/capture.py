@@ -88,6 +88,7 @@ class Capture(msgspec.Struct, gc=False):
 
     def keep_request(self, chunk: bytes) -> None:
         """Keep a part of the request's body."""
+        # Written out here and below: a call for each part would cost as much as what it does.
         size = self.request_bytes + len(chunk)
         if size > self.limit or self.drop:
             self._refuse()

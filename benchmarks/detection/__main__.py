@@ -105,7 +105,7 @@ def _nulls(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
                 for c in counted
                 if not c.null.name.endswith(nulls.UNLEARNT)
             ]
-            said = f"{sizes.seeds} baselines, {sizes.days:g} days after each."
+            said = f"Days over several baselines, {sizes.days:g} after each in the row that was run last."
             kept.keep("nulls", said, [("", nulls.write(counted))], alarms=alarms)
 
 
@@ -188,7 +188,7 @@ def _peers(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
     ratios = peer_tables.ratios(rows)
     said = (
         f"Windows of {peers.WINDOW} ({peers.FINITE_WINDOW} where a few hundred questions are all there is); {chosen.windows} unchanged ones a world to tune on and as many to test on, streams of "
-        f"{chosen.days:g} days each. Not installed here: {', '.join(peers.absent(answers)) or 'none'}."
+        f"{chosen.days:g} days each. Not answered by any interpreter: {', '.join(peers.absent(answers)) or 'none'}."
     )
     parts = [
         ("Median delay, exchanges", peer_tables.write(rows)),

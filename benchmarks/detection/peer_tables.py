@@ -25,8 +25,8 @@ from monitor.verdict.divergence import compare_histograms
 
 _DRAWS = 400
 OURS = "Driftgate"
-# It comes without a threshold of its own.
-PHOENIX = "distance of centroids (rule of Phoenix, ours)"
+# The rule of Phoenix, written anew; it comes without a threshold of its own.
+PHOENIX = "distance of centroids"
 Fires = Callable[[str, str], NDArray[np.bool_]]
 
 
