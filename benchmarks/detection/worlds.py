@@ -126,6 +126,30 @@ def one_model(data: Data, rng: Random, _seed: int) -> World:
     return World("one model", growing.pool, history, before, tuple(changes))
 
 
+def noisy_judge(data: Data, rng: Random, _seed: int) -> World:
+    """One model, rewarded by a judge half of whose variance is chance: less of a reward goes with how answers look."""
+    whole = data.pool(data.rows("bon_tulu16", lambda _: True))
+    own = whole.scored.reward
+    judged = (own + rng.normal(0.0, float(own.std()), whole.size)).astype(np.float32)
+    history, before = np.split(rng.permutation(whole.size), [whole.size // 2])
+    growing = Growing(whole._replace(scored=whole.scored._replace(reward=judged)))
+    spread = float(judged.std())
+    changes = [
+        *(
+            Change(
+                f"reward {by:g} sd, a noisy judge",
+                growing.with_reward(before, partial(_shifted, by=by * spread)),
+                1.0,
+                Cause.MODEL,
+                _WORSE,
+            )
+            for by in (-0.2, -0.5)
+        ),
+        Change("nothing, a noisy judge", before, 1.0, Cause.NONE),
+    ]
+    return World("noisy judge", growing.pool, history, before, tuple(changes))
+
+
 def _shifted(reward: Rewards, by: float, scale: float = 1.0) -> Rewards:
     return np.asarray(scale * reward + by, dtype=np.float32)
 
@@ -219,7 +243,7 @@ def march_to_june(data: Data, rng: Random, task: str, model: str) -> World:
 
 def worlds() -> dict[str, Build]:
     """Return every world's builder by name."""
-    named: dict[str, Build] = {"topics": topics, "one model": one_model}
+    named: dict[str, Build] = {"topics": topics, "one model": one_model, "noisy judge": noisy_judge}
     named |= {switch.before: partial(_switches, before=switch.before) for switch in SWITCHES}
     named |= {
         f"{model} {task}": partial(_march_to_june, task=task, model=model)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.baseline.contrast import fit_contrast, held_out_fit
+from monitor.baseline.controlled import fit_controlled
 from monitor.baseline.dependence import Measured, dispersion
 from monitor.baseline.frozen import (
     Baseline,
@@ -31,6 +32,7 @@ from monitor.baseline.neighbourhoods import neighbourhoods
 from monitor.baseline.normal_scores import NormalScores, fit_normal_scores
 from monitor.baseline.ordinary import NO_ORDINARY
 from monitor.baseline.quantiser import RANKS, Assigned, Quantiser, fit_quantiser
+from monitor.baseline.ridge import regress
 from monitor.baseline.seasonality import Calendar, Seasonality, read_calendar, variances_between
 from monitor.baseline.single import fit_single
 from monitor.contract.config import BaselineConfig
@@ -44,9 +46,6 @@ from monitor.text.terms import top_terms
 
 FEWEST = 50
 _AXES = 16
-_FOLDS = 4
-# Ridge penalties tried, as shares of the number of exchanges.
-_PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0)
 
 
 class BaselineError(ValueError):
@@ -66,9 +65,11 @@ def build_baseline(
     prompt, asked, response, said, x, y, fit = _fit_sides(scored, features, settings)
     answered_scores = prompt.scores.transform(x[answered])
     design = design_matrix(answered_scores, asked.assigned.cluster[answered], len(prompt.quantiser.centroids))
-    expectation, answers = _fit_expectation(
-        design, response.scores.transform(y[answered]), scored.reward[answered].astype(np.float64)
-    )
+    response_scores = response.scores.transform(y[answered])
+    rewards = scored.reward[answered].astype(np.float64)
+    expectation, answers = _fit_expectation(design, response_scores, rewards)
+    controlled, left = fit_controlled(design, response_scores, ~np.isnan(rewards))
+    answers = answers._replace(scores=np.column_stack([answers.scores, left]))
     latency = _fit_latency(features)
     times = np.array([e.time for e in scored.exchanges], dtype=np.float64)
     calendar = read_calendar(times, settings.time_zone)
@@ -91,6 +92,7 @@ def build_baseline(
         response=response,
         contrast=fit_contrast(scored.prompt[answered], scored.response[answered]),
         expectation=expectation,
+        controlled=controlled,
         ordinary=NO_ORDINARY,
         latency=latency,
         reward_edges=_reward_edges(scored.reward, answered),
@@ -212,11 +214,11 @@ def _fit_expectation(design: Floats, response_scores: Floats, reward: Floats) ->
         return Expectation(np.zeros((width, p)), flat, np.zeros(width)), nothing
     known = ~np.isnan(reward)
     targets = np.column_stack([response_scores, np.where(known, reward, 0.0)])
-    coefficients, left = _regress(design, targets)
+    coefficients, left = regress(design, targets)
     if not known.all():  # the reward and its score, the last two, are learnt where there are any
         coefficients[:, -2:], left[:, -2:] = 0.0, np.nan
         if known.sum() >= FEWEST:
-            coefficients[:, -2:], left[known, -2:] = _regress(design[known], targets[known, -2:])
+            coefficients[:, -2:], left[known, -2:] = regress(design[known], targets[known, -2:])
     residuals = fit_normal_scores(left[:, :-1])
     scores = residuals.transform(left[:, :-1])
     scores[~known, -1] = 0.0
@@ -229,37 +231,6 @@ def _without_missing(responses: Floats, reward: NDArray[np.float32]) -> Floats:
     known = responses.copy()
     known[np.isnan(reward), -1] = np.nan
     return known
-
-
-def _regress(design: Floats, targets: Floats) -> tuple[Floats, Floats]:
-    """Return the coefficients, their penalty chosen by cross-validation, and the held-out residuals."""
-    penalty, left = _held_out_residuals(design, targets)
-    return _ridge(design, targets, penalty), left
-
-
-def _held_out_residuals(design: Floats, targets: Floats) -> tuple[float, Floats]:
-    """Choose the penalty by cross-validation; return it with the held-out residuals it leaves."""
-    fold = np.random.default_rng(0).permutation(len(design)) % _FOLDS
-    best: tuple[float, float, Floats] | None = None
-    for share in _PENALTIES:
-        penalty = share * len(design)
-        left = np.empty_like(targets)
-        for f in range(_FOLDS):
-            out: NDArray[np.bool_] = fold == f
-            left[out] = targets[out] - design[out] @ _ridge(design[~out], targets[~out], penalty)
-        loss = float((left**2 / (targets.var(axis=0) + 1e-12)).mean())
-        if best is None or loss < best[0]:
-            best = (loss, penalty, left)
-    assert best is not None  # noqa: S101 - there is at least one penalty
-    return best[1], best[2]
-
-
-def _ridge(design: Floats, targets: Floats, penalty: float) -> Floats:
-    weights = np.full(design.shape[1], penalty)
-    weights[0] = 1e-6 * len(design)  # the intercept is not shrunk
-    return np.asarray(
-        np.linalg.solve(design.T @ design + np.diag(weights), design.T @ targets), dtype=np.float64
-    )
 
 
 def _fit_latency(features: Features) -> NormalScores:

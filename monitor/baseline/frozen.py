@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from monitor.baseline.contrast import Contrast
+from monitor.baseline.controlled import Controlled
 from monitor.baseline.normal_scores import NormalScores
 from monitor.baseline.ordinary import Ordinary
 from monitor.baseline.quantiser import Assigned, Quantiser
@@ -26,7 +27,7 @@ from monitor.sketch.features import Features, Floats
 from monitor.sketch.layout import AXES
 from monitor.sketch.scored import Scored
 
-FORMAT = 2
+FORMAT = 3
 
 
 class Projection(NamedTuple):
@@ -65,7 +66,8 @@ class Expectation(NamedTuple):
 class Encoded(NamedTuple):
     """n exchanges seen through a baseline; rows that are not `prompted` (or not `answered`) are meaningless there.
 
-    Scores float64 (n, p): `prompt_scores`, and `residuals` of the response given the prompt. `answer_fit` (n,): how
+    Scores float64 (n, p): `prompt_scores`, and `residuals` of the response given the prompt, the last of which is the
+    style-controlled reward. `answer_fit` (n,): how
     well the response fits its prompt.
     """
 
@@ -95,6 +97,7 @@ class Baseline:
     response: Side
     contrast: Contrast
     expectation: Expectation
+    controlled: Controlled
     ordinary: Ordinary
     latency: NormalScores
     reward_edges: Floats
@@ -153,7 +156,8 @@ class Baseline:
         design = design_matrix(prompt_scores, prompts.cluster, self.shape[0])
         left = response_scores - design @ self.expectation.response
         residuals = self.expectation.residuals.transform(left)
-        residuals[np.isnan(scored.reward), -1] = 0.0  # no reward says nothing; it is not counted either
+        residuals = np.hstack([residuals, self.controlled.score(design, response_scores)])
+        residuals[np.isnan(scored.reward), -2:] = 0.0  # no reward says nothing; it is not counted either
         return Encoded(
             prompts,
             responses,
@@ -227,7 +231,7 @@ def prompt_features(style: Floats, axes: Floats, novelty: Floats) -> Floats:
 
 
 def response_features(style: Floats, axes: Floats, novelty: Floats, fit: Floats, reward: Floats) -> Floats:
-    """Stack what is scored of responses, in the order of `RESPONSE_SCORES`."""
+    """Stack what is scored of responses, in the order of `RESPONSE_SCORES`; the last of these is made of the others."""
     return np.hstack([style, _padded(axes), np.column_stack([novelty, fit, reward])])
 
 
@@ -249,6 +253,10 @@ def _arrays(b: Baseline) -> dict[str, NDArray[Any]]:
         "expectation.residuals.edges": b.expectation.residuals.edges,
         "expectation.residuals.values": b.expectation.residuals.values,
         "expectation.reward": b.expectation.reward,
+        "controlled.coefficients": b.controlled.coefficients,
+        "controlled.edges": b.controlled.scores.edges,
+        "controlled.values": b.controlled.scores.values,
+        "controlled.spread": np.array([b.controlled.spread]),
         "latency.edges": b.latency.edges,
         "latency.values": b.latency.values,
         "reward_edges": b.reward_edges,
@@ -297,6 +305,11 @@ def _from_arrays(meta: _Meta, a: dict[str, NDArray[Any]]) -> Baseline:
         response=side("response", meta.response_terms),
         contrast=Contrast(*(a[f"contrast.{name}"] for name in Contrast._fields)),
         expectation=Expectation(a["expectation.response"], residuals, a["expectation.reward"]),
+        controlled=Controlled(
+            a["controlled.coefficients"],
+            NormalScores(a["controlled.edges"], a["controlled.values"]),
+            float(a["controlled.spread"][0]),
+        ),
         ordinary=Ordinary(*(a[f"ordinary.{name}"] for name in Ordinary._fields)),
         latency=NormalScores(a["latency.edges"], a["latency.values"]),
         reward_edges=a["reward_edges"],

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 _BLOCKS = (10, 30, 100)
 _FEWEST_BLOCKS = 12
-# The factor of one score is drawn towards that of its family with this many blocks' weight.
-_PRIOR_BLOCKS = 20.0
+# Standard errors by which a score's own factor must stand out to be believed against its family's.
+_STANDS_OUT = 2.0
 
 
 def overdispersion(scores: Floats) -> Floats:
@@ -25,7 +25,7 @@ def overdispersion(scores: Floats) -> Floats:
     if m < _BLOCKS[0] * _FEWEST_BLOCKS:
         return worst
     variance = scores.var(axis=0) + 1e-12
-    shorter = np.zeros(0)
+    shorter, blocks_before = np.zeros(0), 0
     for size in _BLOCKS:
         blocks = m // size
         if blocks < _FEWEST_BLOCKS:
@@ -33,8 +33,21 @@ def overdispersion(scores: Floats) -> Floats:
         means = scores[: blocks * size].reshape(blocks, size, p).mean(axis=1)
         factor = means.var(axis=0, ddof=1) * size / variance
         whole = 2.0 * factor - shorter if len(shorter) else factor
-        shorter = factor
-        family = float(np.clip(whole, 0.0, 50.0).mean())
-        shrunk = (blocks * whole + _PRIOR_BLOCKS * family) / (blocks + _PRIOR_BLOCKS)
-        worst = np.maximum(worst, shrunk)
+        # Variance of the estimate, in units of the factor squared; shorter blocks are parts of the longer ones.
+        spread = 8.0 / blocks - 6.0 / blocks_before if blocks_before else 2.0 / blocks
+        worst = np.maximum(worst, _drawn(whole, spread))
+        shorter, blocks_before = factor, blocks
     return worst
+
+
+def _drawn(factors: Floats, spread: float) -> Floats:
+    """Draw the factors (p,) of a family towards their mean, as far as noise explains how they differ.
+
+    The weights are those of James & Stein (1961). A factor that stands out is believed as far as it surely does: taking
+    noise for dependence would make every bet on a score that much slower.
+    """
+    family = float(np.clip(factors, 0.0, 50.0).mean())
+    noise = spread * family**2
+    weight = max(0.0, 1.0 - noise / (float(((factors - family) ** 2).mean()) + 1e-12))
+    surely: Floats = factors / (1.0 + _STANDS_OUT * np.sqrt(spread))
+    return np.maximum(family + weight * (factors - family), surely)

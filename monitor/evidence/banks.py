@@ -1,9 +1,9 @@
-"""Banks of bets: what each process of the e-detector wins or loses on what a step brings.
+"""Banks of bets on counts: what each process of the e-detector wins or loses on what a step brings (scores: `scores`).
 
 Law: each bank's e-values have a mean of at most one as long as nothing has changed and the baseline errs by no more than
-its tolerance; where it errs by almost that much, bets on large rises of shares have not (`_nulls`). Scores: exp(stake S
-- variance stake^2 / 2), because normal scores are 1-sub-Gaussian. Shares and cells: likelihood ratios of Bernoulli counts,
-which by the concavity of the logarithm hold for mixtures of hours, too; tempered by the overdispersion.
+its tolerance; where it errs by almost that much, bets on large rises of shares have not (`_nulls`). Shares and cells:
+likelihood ratios of Bernoulli counts, which by the concavity of the logarithm hold for mixtures of hours, too; tempered
+by the overdispersion.
 """
 
 from __future__ import annotations
@@ -21,26 +21,17 @@ from monitor.baseline.seasonality import Expected
 from monitor.evidence.repetition import COUNTERS, MARGIN, largest_share
 from monitor.sketch.bucket import Bucket
 from monitor.sketch.cells import CELLS
-from monitor.sketch.layout import (
-    LANDMARKS,
-    PROMPT_SCORES,
-    RATES,
-    RESPONSE_SCORES,
-    SCALE,
-    SYSTEM_SCORES,
-    known_share,
-)
+from monitor.sketch.layout import LANDMARKS, RATES, SCALE
 
 Floats = NDArray[np.float64]
 
-_STAKES = np.array([0.1, 0.2, 0.4, 0.8])
 _RISES = np.array([0.02, 0.05, 0.12, 0.3, 0.6])
 _CELL_RISES = np.array([0.1, 0.3, 0.6])
 # Shares of all prompts that a topic may bring to one landmark, and how surely what was there before is bounded.
 _ARRIVALS = np.array([0.004, 0.012, 0.035, 0.1, 0.3])
 _LANDMARK_LEVEL = 2e-4
-# Tolerance around the baseline's mean, in standard errors of that mean.
-_TOLERANCE = 3.0
+# Tolerance around what the baseline measured, in standard errors of that.
+TOLERANCE = 3.0
 # What a bet on a rise may give away of the bound of its null, as a part of the rise; see `_nulls`.
 _GIVEN = 0.125
 # No share is taken to be surely none or all.
@@ -48,11 +39,15 @@ _LEAST = 1e-6
 
 
 class Process(msgspec.Struct, frozen=True, array_like=True):
-    """What a process bets on: a family, the score or count it watches, and the direction (+1 rises)."""
+    """What a process bets on: a family, the score or count it watches, and the direction (+1 rises).
+
+    `weight` is its part of the family's budget, relative to the others'.
+    """
 
     family: str
     name: str
     sign: int
+    weight: float = 1.0
 
 
 class Delta(NamedTuple):
@@ -87,63 +82,6 @@ class Delta(NamedTuple):
         return None if self.expected is None else self._sum(name)
 
 
-# (family, names, field of sums, count of exchanges in them, key of the overdispersion)
-SCORE_BANKS: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
-    ("prompt", PROMPT_SCORES, "prompt_scores", "prompts"),
-    ("response", RESPONSE_SCORES, "response_scores", "supported"),
-    ("system", SYSTEM_SCORES, "system_scores", "timed"),
-)
-
-
-def _signs(name: str) -> tuple[int, int]:
-    """Return the two directions bet on.
-
-    Texts nearer to the baseline's centres than its own are no news, nor are answers that fit better: those to prompts
-    that the baseline learnt from do.
-    """
-    if name.endswith("novelty"):
-        return (1, 1)
-    return (-1, -1) if name == "answer fit" else (1, -1)
-
-
-class ScoreBank:
-    """Both directions and all stakes on each normal score of a family."""
-
-    def __init__(
-        self, baseline: Baseline, family: str, names: tuple[str, ...], sums: str, count: str
-    ) -> None:
-        self._sums, self._count = sums, count
-        self._signs = np.array([_signs(name) for name in names], dtype=np.float64)[:, :, None]
-        self.processes = [
-            Process("reward" if name == "reward" else family, name, sign)
-            for name in names
-            for sign in _signs(name)
-            for _ in _STAKES
-        ]
-        dispersion = baseline.overdispersion.get(family, np.ones(len(names)))
-        size = np.maximum(1.0, _counts(baseline.reference, count, names)) * known_share(names)
-        self._names = names
-        self._tolerance = (_TOLERANCE * np.sqrt(dispersion / size))[:, None, None]
-        self._variance = dispersion[:, None, None]
-
-    def log_e_values(self, delta: Delta) -> Floats:
-        """Return the log of each process's e-value on a step."""
-        n = _counts(delta.bucket, self._count, self._names)
-        sums = (delta.bucket.read(self._sums) - n * delta.mean(self._sums, self._count))[:, None, None]
-        n = n[:, None, None]
-        signed = sums * self._signs - n * self._tolerance
-        log_e = _STAKES * signed - n * self._variance * (1.0 + delta.error) * _STAKES**2 / 2
-        return np.asarray(log_e, dtype=np.float64).ravel()
-
-
-def _counts(bucket: Bucket, count: str, names: tuple[str, ...]) -> Floats:
-    """Return of how many exchanges each score was summed; a reward may be missing where there is an answer."""
-    counts = np.full(len(names), float(bucket.count(count)))
-    if "reward" in names:
-        counts[names.index("reward")] = bucket.count("rewarded") - bucket.total("unsupported")
-    return counts
-
-
 class RateBank:
     """Rises of shares: likelihood ratios of Bernoulli counts, tempered by the overdispersion."""
 
@@ -173,7 +111,7 @@ class RateBank:
         rate = np.array([r if s is None else s for r, s in zip(self._rate, shares, strict=True)])
         rate = np.clip(rate, _LEAST, 1.0 - _LEAST)
         spread = self._temper * (1.0 / self._known + (delta.expected.variance if delta.expected else 0.0))
-        bound: Floats = rate + _TOLERANCE * np.sqrt(rate * spread) + 3.0 / self._known
+        bound: Floats = rate + TOLERANCE * np.sqrt(rate * spread) + 3.0 / self._known
         return rate, bound
 
 

@@ -5,9 +5,9 @@ Shiryaev-Roberts sum of e-values, M <- (M + t) e, where t is the time since the 
 E[M] <= elapsed time as long as nothing changed, so the weighted mean of all processes exceeds A on average not
 before A minutes (Shin, Ramdas & Rinaldo 2024, e-detectors; the average needs no independence: Vovk & Wang 2021).
 
-Stakes on normal scores use that these are 1-sub-Gaussian (see `normal_scores`); counts use likelihood ratios. The
-null is not the baseline's mean exactly but a tolerance around it, because a baseline is itself an estimate, and
-every variance is multiplied by the baseline's overdispersion.
+Stakes on normal scores use that these are 1-sub-Gaussian (see `scores`); counts use likelihood ratios (`banks`). The
+null is not the baseline's mean exactly, because a baseline is itself an estimate, and every variance is multiplied by
+the baseline's overdispersion.
 
 Where the baseline tells hours apart, the null is that of the exchanges' own hours. An hour's expectation errs the same
 way for the whole hour; with a variance v of that error, n exchanges of one hour have a sum of variance n + n^2 v, and
@@ -16,6 +16,7 @@ each step pays its part of it.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -25,25 +26,29 @@ from numpy.typing import NDArray
 
 from monitor.baseline.frozen import Baseline
 from monitor.baseline.seasonality import Seasonality
-from monitor.evidence.banks import SCORE_BANKS, CellBank, Delta, RateBank, ScoreBank, TopicBank
+from monitor.evidence.banks import CellBank, Delta, RateBank, TopicBank
 from monitor.evidence.findings import Findings
+from monitor.evidence.scores import Course, PredictiveBank, TolerantBank, families
 from monitor.sketch.bucket import Bucket
 
 Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 MINUTES_PER_MONTH = 30 * 24 * 60
-# Shares of the budget; within a family all processes weigh the same.
+# Shares of the budget; within a family it is shared out by the processes' weights.
 _SHARES = {
-    "prompt": 0.18,
+    "prompt": 0.12,
     "novelty": 0.05,
     "topic": 0.10,
-    "response": 0.32,
-    # One number that people ask for by name.
-    "reward": 0.15,
+    "response": 0.20,
+    # What people ask for by name.
+    "length": 0.13,
+    "reward": 0.20,
     "quality": 0.10,
     "system": 0.05,
     "repetition": 0.05,
 }
+_OF_ANSWERS = ("response", "length", "reward", "quality")
 # Minutes that one step may add to the wealth: after a long silence nothing is suspicious by itself.
 LONGEST_STEP = 60.0
 # What one signal must show by itself, in a window that begins where its change began.
@@ -70,12 +75,14 @@ NOWHERE = Visit(-1, 0.0)
 class Evidence:
     """Log wealth of every process, when each began to rise, and since when a standing alarm dates the change.
 
-    Times are epoch seconds. `since` is estimated when the alarm is raised and kept while it stands.
+    Times are epoch seconds. `course` is what the predictive processes, the last ones, have seen. `since` is estimated
+    when the alarm is raised and kept while it stands.
     """
 
     baseline: str
     log_wealth: Floats
     onset: Floats
+    course: Course
     since: float | None = None
     visit: Visit = NOWHERE
 
@@ -86,7 +93,7 @@ class Evidence:
 
     def to_bytes(self) -> bytes:
         """Encode for the store."""
-        state = self.log_wealth.tobytes(), self.onset.tobytes()
+        state = self.log_wealth.tobytes(), self.onset.tobytes(), np.array(self.course).tobytes()
         parts = (self.baseline, *state, self.since, self.visit)
         return msgspec.msgpack.encode(parts)
 
@@ -94,12 +101,13 @@ class Evidence:
     def from_bytes(cls, data: bytes) -> Evidence:
         """Decode. Raises ValueError when the data are damaged."""
         try:
-            baseline, wealth, onset, since, visit = msgspec.msgpack.decode(
-                data, type=tuple[str, bytes, bytes, float | None, Visit]
+            baseline, wealth, onset, course, since, visit = msgspec.msgpack.decode(
+                data, type=tuple[str, bytes, bytes, bytes, float | None, Visit]
             )
-        except msgspec.MsgspecError as error:
+            seen = Course(*np.frombuffer(course).reshape(3, -1).copy())
+        except (msgspec.MsgspecError, ValueError) as error:
             raise ValueError(f"damaged evidence: {error}") from None
-        return cls(baseline, np.frombuffer(wealth).copy(), np.frombuffer(onset).copy(), since, visit)
+        return cls(baseline, np.frombuffer(wealth).copy(), np.frombuffer(onset).copy(), seen, since, visit)
 
 
 class Detector:
@@ -109,15 +117,21 @@ class Detector:
         self.baseline_id = baseline.id
         self._seasonality: Seasonality = baseline.seasonality
         self.log_alarm = float(np.log(MINUTES_PER_MONTH / false_alarms_per_month))
-        self._banks: list[ScoreBank | RateBank | CellBank | TopicBank] = [
-            *(ScoreBank(baseline, *bank) for bank in SCORE_BANKS),
+        scores = families(baseline)
+        self._banks: list[TolerantBank | RateBank | CellBank | TopicBank] = [
+            *(TolerantBank(each) for each in scores),
             RateBank(baseline),
             CellBank(baseline),
             TopicBank(baseline),
         ]
-        self.processes = [process for bank in self._banks for process in bank.processes]
-        families = [process.family for process in self.processes]
-        self._log_weight = np.array([np.log(_SHARES[f] / families.count(f)) for f in families])
+        self._predictive = PredictiveBank(scores)
+        banks = (*self._banks, self._predictive)
+        self.processes = [process for bank in banks for process in bank.processes]
+        whole: defaultdict[str, float] = defaultdict(float)
+        for process in self.processes:
+            whole[process.family] += process.weight
+        self._log_weight = np.log([_SHARES[p.family] * p.weight / whole[p.family] for p in self.processes])
+        self._first_predictive = len(self.processes) - len(self._predictive.processes)
 
     @property
     def log_weights(self) -> Floats:
@@ -129,38 +143,58 @@ class Detector:
         """Wealth that no process passes, as a log."""
         return self.log_alarm - self._log_weight + _LOG_HEADROOM
 
-    def log_e_values(self, delta: Bucket, before: Visit = NOWHERE) -> Floats:
-        """Return what each process wins or loses, as a log, on what was folded since the last step.
+    def bet(
+        self, delta: Bucket, before: Visit = NOWHERE, course: Course | None = None
+    ) -> tuple[Floats, Course]:
+        """Return what each process wins or loses, as a log, on what was folded since the last step, and the courses then.
 
-        `before` is where that step ended.
+        `before` is where that step ended; without a `course` the predictive processes begin with this step.
         """
         expected, error = self._seasonality.expected(delta.read("hours")), 0.0
         if expected is not None:
             load = 2.0 * before.in_slot(expected.slot) + delta.n
             error = expected.variance * self._seasonality.repeats * load
         seen = Delta(delta, expected, error)
-        return np.concatenate([bank.log_e_values(seen) for bank in self._banks])
+        won, after = self._predictive.advance(seen, course or self._predictive.start())
+        return np.concatenate([*(bank.log_e_values(seen) for bank in self._banks), won]), after
+
+    def begin_again(self, log_wealth: Floats, course: Course, fresh: float) -> tuple[Mask, Course]:
+        """Return which processes (p,) begin anew with what this step adds, `fresh` (a log), and the courses then.
+
+        These are predictive ones whose wealth is no more than that, and those whose course is over. The other
+        predictive ones go on with what they have; all others are added to.
+        """
+        first = self._first_predictive
+        again = (log_wealth[first:] <= fresh) | self._predictive.over(course)
+        return np.concatenate([np.zeros(first, dtype=bool), again]), course.begun(again)
+
+    @property
+    def is_predictive(self) -> Mask:
+        """Which processes (p,) have courses."""
+        return np.arange(len(self.processes)) >= self._first_predictive
 
     def start(self) -> Evidence:
         """Return evidence of nothing yet."""
         nothing = np.full(len(self.processes), -np.inf)
-        return Evidence(self.baseline_id, nothing, np.zeros(len(self.processes)))
+        return Evidence(self.baseline_id, nothing, np.zeros(len(self.processes)), self._predictive.start())
 
     def advance(self, evidence: Evidence, delta: Bucket, *, minutes: float, now: float) -> Evidence:
         """Take in what was folded since the last step, `minutes` ago. `now` is its epoch time.
 
         The alarm stands from when the wealth reaches the budget until it has fallen to its square root.
         """
-        stake = self.log_e_values(delta, evidence.visit)
-        fresh = np.log(np.clip(minutes, 1e-9, LONGEST_STEP))
-        grown = np.logaddexp(evidence.log_wealth, fresh)
+        fresh = float(np.log(np.clip(minutes, 1e-9, LONGEST_STEP)))
+        again, course = self.begin_again(evidence.log_wealth, evidence.course, fresh)
+        won, course = self.bet(delta, evidence.visit, course)
+        kept = np.where(again, fresh, evidence.log_wealth)
+        grown = np.where(self.is_predictive, kept, np.logaddexp(kept, fresh))
         onset = np.where(evidence.log_wealth <= fresh, now, evidence.onset)
-        log_wealth = np.minimum(grown + stake, self.log_ceiling)
+        log_wealth = np.minimum(grown + won, self.log_ceiling)
         total = self.total(log_wealth)
         alarmed = total >= (self.log_alarm / 2 if evidence.alarmed else self.log_alarm)
         since = evidence.since if evidence.alarmed else self._since(log_wealth, onset)
         visit = self.visit_after(evidence.visit, delta)
-        return Evidence(evidence.baseline, log_wealth, onset, since if alarmed else None, visit)
+        return Evidence(evidence.baseline, log_wealth, onset, course, since if alarmed else None, visit)
 
     def visit_after(self, before: Visit, delta: Bucket) -> Visit:
         """Return the hour that a step ends in, and how many exchanges it has had by then."""
@@ -183,7 +217,7 @@ class Detector:
             return evidence
         dropped, wealth = (np.where(part, -np.inf, evidence.log_wealth) for part in (~mine, mine))
         carried = self.total(dropped) > self.total(wealth)
-        left = Evidence(evidence.baseline, wealth, evidence.onset, evidence.since)
+        left = replace(evidence, log_wealth=wealth)
         if not evidence.alarmed or not carried:
             return left
         stands = self.total(wealth) >= self.log_alarm
@@ -205,7 +239,7 @@ class Detector:
         return Findings(
             drifted=evidence.alarmed,
             traffic=shows["prompt"] or shows["novelty"] or shows["topic"],
-            behaviour=shows["response"] or shows["reward"] or shows["quality"],
+            behaviour=any(shows[family] for family in _OF_ANSWERS),
             service=shows["system"] or shows["quality"],
             # Whatever raised the alarm, one prompt or user that fills the traffic may be why: their signals tell.
             repetition=evidence.alarmed,

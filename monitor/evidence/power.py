@@ -1,7 +1,7 @@
 """How small a change would still be seen within a day.
 
-Every bet's log wealth is linear in what it watches: so many exchanges, so much of a score or of a count. From two
-made-up buckets one reads that line off for all bets at once, and solves it for the change at which the bet reaches the
+Every bet's log wealth on a day's exchanges is linear in what it watches, so much of a score or of a count. From two
+made-up days one reads that line off for all bets at once, and solves it for the change at which the bet reaches the
 alarm by the expected path, about half of the time earlier (Wald 1945).
 
 Law of this file: pure, and it knows nothing of how the detector bets.
@@ -22,8 +22,6 @@ Floats = NDArray[np.float64]
 _SCORES = (("prompt_scores", "prompts"), ("response_scores", "supported"), ("system_scores", "timed"))
 # What counts of exchanges are out of; everything else in `COUNTS` is a hit.
 _OUT_OF = ("exchanges", "prompts", "answers", "supported", "rewarded", "timed")
-# The unit of a made-up bucket: large, so that rounding does not matter.
-_MANY = 1000
 
 
 def smallest_seen(detector: Detector, baseline: Baseline, per_day: float) -> dict[str, float]:
@@ -31,50 +29,40 @@ def smallest_seen(detector: Detector, baseline: Baseline, per_day: float) -> dic
 
     Scores are in standard deviations, rates in shares above the baseline's own.
     """
-    nothing, everything = _made_up(baseline, hits=0.0), _made_up(baseline, hits=1.0)
-    at_zero = detector.log_e_values(nothing) / _MANY
-    slope = detector.log_e_values(everything) / _MANY - at_zero
+    (at_zero, _), (at_one, _) = (detector.bet(_made_up(baseline, per_day, hits)) for hits in (0.0, 1.0))
     needed = detector.log_alarm - detector.log_weights
     found: dict[str, float] = {}
     for process, start, rise, log_alarm in zip(
-        detector.processes, at_zero.tolist(), slope.tolist(), needed.tolist(), strict=True
+        detector.processes, at_zero.tolist(), (at_one - at_zero).tolist(), needed.tolist(), strict=True
     ):
-        n = per_day * _part(baseline, process.name)
-        if n <= 0.0 or rise * process.sign <= 0.0:
+        if rise * process.sign <= 0.0:
             continue
-        level = (log_alarm / n - start) / abs(rise) - _rate(baseline, process.name)
+        level = (log_alarm - start) / abs(rise) - _rate(baseline, process.name)
         found[process.name] = min(found.get(process.name, np.inf), level)
     return found
 
 
-def _made_up(baseline: Baseline, hits: float) -> Bucket:
-    """Make a bucket of `_MANY` exchanges in which every score sums to `hits` each and every rate is `hits`."""
-    bucket = Bucket.empty(baseline.id, baseline.shape)
+def _made_up(baseline: Baseline, per_day: float, hits: float) -> Bucket:
+    """Make a day in which every score is `hits` and so is every rate; of what is measured, as much as usual."""
+    reference, bucket = baseline.reference, Bucket.empty(baseline.id, baseline.shape)
     vector, layout = bucket.vector, bucket.layout
+    days = per_day / max(1, reference.n)
     for name in COUNTS:
-        layout.add(vector, name, _MANY if name in _OUT_OF else round(_MANY * hits))
-    for name, _ in _SCORES:
+        out_of = name if name in _OUT_OF else _RATE_OUT_OF.get(name, "exchanges")
+        layout.add(vector, name, round(reference.count(out_of) * days * (1.0 if name in _OUT_OF else hits)))
+    for name, of in _SCORES:
         field = layout.fields[name]
-        layout.add(vector, name, np.full(field.stop - field.start, float(round(SCALE * _MANY * hits))))
+        total = float(round(SCALE * hits * bucket.count(of)))
+        layout.add(vector, name, np.full(field.stop - field.start, total))
     return bucket
 
 
-_FIELD_OF = {
-    name: (field, out_of)
-    for (field, out_of), names in zip(_SCORES, (PROMPT_SCORES, RESPONSE_SCORES, SYSTEM_SCORES), strict=True)
-    for name in names
-}
+_SCORE_NAMES = frozenset((*PROMPT_SCORES, *RESPONSE_SCORES, *SYSTEM_SCORES))
 _RATE_OUT_OF = {"novel_90": "prompts", "novel_98": "prompts", "refused": "answers"}
 
 
-def _part(baseline: Baseline, name: str) -> float:
-    """Return which part of all exchanges a name is measured on."""
-    out_of = _FIELD_OF[name][1] if name in _FIELD_OF else _RATE_OUT_OF.get(name, "exchanges")
-    return baseline.reference.count(out_of) / max(1, baseline.reference.n)
-
-
 def _rate(baseline: Baseline, name: str) -> float:
-    if name in _FIELD_OF:
+    if name in _SCORE_NAMES:
         return 0.0
     out_of = baseline.reference.count(_RATE_OUT_OF.get(name, "exchanges"))
     return baseline.reference.count(name) / max(1, out_of)

@@ -31,7 +31,8 @@ from monitor.sketch.bucket import Bucket
 from monitor.sketch.features import extract
 from monitor.sketch.fold import fold_rows
 from monitor.sketch.scored import Scored
-from monitor.verdict.signals import measure, reward_scale
+from monitor.verdict.rewards import reward_scale
+from monitor.verdict.signals import measure
 
 Floats = NDArray[np.float64]
 
@@ -177,7 +178,8 @@ def _minutes(baseline: Baseline, history: Scored, block: Rows) -> Iterator[tuple
 def count_alarms(stream: Stream, budgets: Sequence[float]) -> NDArray[np.int64]:
     """Return for each budget how often the live detector raises its alarm along the stream.
 
-    It is `Detector.advance` for several budgets at once: they share the bets and differ in what is enough.
+    It is `Detector.advance` for several budgets at once: they share the bets and differ in what is enough. Courses begin
+    anew for all of them when they do for the one that holds the least.
     """
     detectors = [Detector(stream.baseline, budget) for budget in budgets]
     enough = np.exp([detector.log_alarm for detector in detectors])
@@ -185,12 +187,16 @@ def count_alarms(stream: Stream, budgets: Sequence[float]) -> NDArray[np.int64]:
     weights = np.exp(detectors[0].log_weights)
     wealth = np.zeros_like(ceiling)
     standing, alarms = np.zeros(len(budgets), dtype=bool), np.zeros(len(budgets), dtype=np.int64)
-    visit = NOWHERE
-    with np.errstate(over="ignore", under="ignore"):
+    visit, course, predictive = NOWHERE, detectors[0].start().course, detectors[0].is_predictive
+    lowest = int(np.argmin([detector.log_alarm for detector in detectors]))
+    with np.errstate(over="ignore", under="ignore", divide="ignore"):
         for elapsed, bucket in stream.minutes:
-            won = np.exp(detectors[0].log_e_values(bucket, visit))
+            fresh = min(elapsed, LONGEST_STEP)
+            again, course = detectors[0].begin_again(np.log(wealth[lowest]), course, float(np.log(fresh)))
+            won, course = detectors[0].bet(bucket, visit, course)
             visit = detectors[0].visit_after(visit, bucket)
-            wealth = np.minimum((wealth + min(elapsed, LONGEST_STEP)) * won, ceiling)
+            grown = np.where(predictive, np.where(again, fresh, wealth), wealth + fresh)
+            wealth = np.minimum(grown * np.exp(won), ceiling)
             total = wealth @ weights
             alarmed = total >= np.where(standing, np.sqrt(enough), enough)
             alarms += alarmed & ~standing

@@ -78,6 +78,7 @@ _OWN_THRESHOLD = {
     "response_js": ("js_minor", "js_critical"),
     "reward_shape": ("js_minor", "js_critical"),
     "reward": ("reward_minor", "reward_critical"),
+    "style_controlled_reward": ("reward_minor", "reward_critical"),
 }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from monitor.sketch.bucket import Bucket
-from monitor.sketch.layout import PROMPT_SCORES, RESPONSE_SCORES
+from monitor.sketch.layout import PROMPT_SCORES, RESPONSE_SCORES, REWARD_SCORES
 
 _REWARD_FIELDS = (
     "rewarded",
@@ -40,7 +40,7 @@ _EMBEDDED_FIELDS = (
     "response_scores",
 )
 # What the evidence watches by name, and what of it a scorer gives.
-REWARD_NAMES = frozenset({"reward"})
+REWARD_NAMES = REWARD_SCORES
 EMBEDDED_NAMES = frozenset(
     {
         *RESPONSE_SCORES,
@@ -58,9 +58,9 @@ def hide(bucket: Bucket, *, embedding: bool) -> Bucket:
     for name in (*_REWARD_FIELDS, *(_EMBEDDED_FIELDS if embedding else ())):
         field = layout.fields[name]
         vector[field.start : field.stop] = 0
-    names, start = RESPONSE_SCORES, layout.fields["response_scores"].start
+    start = layout.fields["response_scores"].start
     # Scores are centred: a sum of zero is no shift.
-    vector[start + names.index("reward")] = 0
+    vector[[start + RESPONSE_SCORES.index(name) for name in REWARD_SCORES]] = 0
     if embedding:
         start = layout.fields["prompt_scores"].start
         for place, name in enumerate(PROMPT_SCORES):

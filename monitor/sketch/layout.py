@@ -52,7 +52,11 @@ RESPONSE_SCORES: tuple[str, ...] = (
     "response novelty",
     "answer fit",
     "reward",
+    # The reward given prompt, style and content: made of the scores before it (see `controlled`).
+    "style-controlled reward",
 )
+# The scores that are there only where there is a reward.
+REWARD_SCORES = frozenset({"reward", "style-controlled reward"})
 SYSTEM_SCORES: tuple[str, ...] = ("latency", "time to first token")
 
 

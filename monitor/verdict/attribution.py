@@ -14,7 +14,7 @@ from monitor.baseline.frozen import Baseline
 from monitor.contract import Attribution, Interval
 from monitor.sketch.bucket import Bucket
 from monitor.sketch.layout import RESPONSE_SCORES
-from monitor.verdict.signals import reward_behaviour
+from monitor.verdict.rewards import reward_behaviour
 
 _FEWEST = 20
 

@@ -28,6 +28,7 @@ _NAMES = {
     "answer_fit": "answers that address their prompts",
     "response_style": "style of the answers",
     "reward": "reward",
+    "style_controlled_reward": "reward of answers that look alike",
     "reward_shape": "distribution of rewards",
     "passive_voice": "passive voice",
     "unfinished": "answers that stop midway",

@@ -18,8 +18,9 @@ from monitor.evidence.findings import Findings
 from monitor.sketch.bucket import Bucket
 from monitor.verdict.attribution import attribute
 from monitor.verdict.headline import headline, in_words, reasons_for
+from monitor.verdict.rewards import reward_scale
 from monitor.verdict.shifts import explain
-from monitor.verdict.signals import measure, reward_scale
+from monitor.verdict.signals import measure
 from monitor.verdict.tiers import NEVER_RAISED, RULES, grade
 
 _SERVICE = ("errors", "incomplete", "empty", "truncation")

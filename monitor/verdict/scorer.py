@@ -15,7 +15,7 @@ from monitor.evidence.rescoring import ScorerChange
 from monitor.sketch.hidden import EMBEDDED_NAMES, REWARD_NAMES
 from monitor.verdict.headline import headline, reasons_for
 
-REWARD_SIGNALS = frozenset({"reward", "reward_shape"})
+REWARD_SIGNALS = frozenset({"reward", "reward_shape", "style_controlled_reward"})
 # Signals that need no scorer: they count words, statuses and seconds.
 FROM_TEXT = frozenset(
     {

@@ -24,12 +24,12 @@ from monitor.sketch.layout import PROMPT_SCORES, RATES, RESPONSE_SCORES, SYSTEM_
 from monitor.text.style import RESPONSE_FEATURES
 from monitor.verdict.divergence import Divergence, compare_histograms
 from monitor.verdict.novelty import NewShare, new_share
+from monitor.verdict.rewards import FEWEST, dispersion_of, reward_behaviour, reward_scale, style_controlled
 from monitor.verdict.share_interval import difference, share_limits
 from monitor.verdict.style_shifts import style_shifts
 
 Floats = NDArray[np.float64]
 Measure = Callable[[Baseline, Bucket], Signal | None]
-_FEWEST = 20
 # A user who is in the samples so often is named.
 _SEEN_OFTEN = 3
 
@@ -39,11 +39,6 @@ def measure(baseline: Baseline, window: Bucket) -> dict[str, Signal]:
     baseline = baseline.matched(window)
     measured = {name: signal(baseline, window) for name, signal in SIGNALS.items()}
     return {name: signal for name, signal in measured.items() if signal is not None}
-
-
-def dispersion_of(baseline: Baseline, family: str, name: str, names: tuple[str, ...]) -> float:
-    """Return the overdispersion of one score."""
-    return float(baseline.overdispersion[family][names.index(name)])
 
 
 def two_sided(effect: float, error: float) -> float:
@@ -165,20 +160,21 @@ def _reward_shape(baseline: Baseline, window: Bucket) -> Signal | None:
 def _given_prompt(baseline: Baseline, window: Bucket) -> Signal | None:
     """Largest shift of a response score once its prompt is accounted for."""
     n, m = window.count("supported"), baseline.reference.count("supported")
-    if n < _FEWEST or not m:
+    if n < FEWEST or not m:
         return None
     shifts = window.read("response_scores") / n - baseline.reference.read("response_scores") / m
     known = m * known_share(RESPONSE_SCORES)
     errors = np.sqrt(baseline.overdispersion["response"] * (1 / n + 1 / known))
     # Answers to prompts that the baseline learnt from fit better than new ones: a rise says nothing.
     shifts[_FIT] = min(shifts[_FIT], 0.0)
+    shifts[_CONTROLLED] = 0.0  # a signal of its own, in the unit of the reward
     return _largest(shifts, errors, RESPONSE_SCORES)
 
 
 def _answer_fit(baseline: Baseline, window: Bucket) -> Signal | None:
     """How far answers address their own prompts (see `contrast`); the effect is that of its score given the prompt."""
     n, m = window.count("supported"), baseline.reference.count("supported")
-    if n < _FEWEST or m < _FEWEST or not baseline.contrast.learnt:
+    if n < FEWEST or m < FEWEST or not baseline.contrast.learnt:
         return None
     before, after = baseline.reference.total("answer_fit") / m, window.total("answer_fit") / n
     shift = window.read("response_scores")[_FIT] / n - baseline.reference.read("response_scores")[_FIT] / m
@@ -188,6 +184,7 @@ def _answer_fit(baseline: Baseline, window: Bucket) -> Signal | None:
 
 
 _FIT = RESPONSE_SCORES.index("answer fit")
+_CONTROLLED = RESPONSE_SCORES.index("style-controlled reward")
 
 
 def _style(baseline: Baseline, window: Bucket) -> Signal | None:
@@ -287,7 +284,7 @@ def _busiest(name: str, window: Bucket) -> str:
 
 def _latency(baseline: Baseline, window: Bucket) -> Signal | None:
     n, m = window.count("timed"), baseline.reference.count("timed")
-    if n < _FEWEST or m < _FEWEST:
+    if n < FEWEST or m < FEWEST:
         return None
     place = SYSTEM_SCORES.index("latency")
     effect = float(
@@ -301,7 +298,7 @@ def _latency(baseline: Baseline, window: Bucket) -> Signal | None:
 def _reward(baseline: Baseline, window: Bucket) -> Signal | None:
     """Mean reward; the effect is the relative change of the part that the prompts do not explain."""
     n, m = window.count("rewarded"), baseline.reference.count("rewarded")
-    if n < _FEWEST or m < _FEWEST:
+    if n < FEWEST or m < FEWEST:
         return None
     before, after = baseline.reference.total("reward") / m, window.total("reward") / n
     change, error = reward_behaviour(baseline, window)
@@ -321,32 +318,13 @@ def _reward(baseline: Baseline, window: Bucket) -> Signal | None:
     )
 
 
-def reward_scale(baseline: Baseline) -> float:
-    """Return what a relative reward change is relative to.
-
-    That is the baseline's mean where rewards are positive (probabilities, ratings). For rewards around zero, such as
-    raw logits, it is chosen such that one standard deviation counts as 50 %.
-    """
-    m = baseline.reference.count("rewarded")
-    mean = baseline.reference.total("reward") / m
-    spread = float(np.sqrt(max(baseline.reference.total("reward_sq") / m - mean**2, 1e-12)))
-    return mean if mean > 0.5 * spread else 2.0 * spread
-
-
-def reward_behaviour(baseline: Baseline, window: Bucket) -> tuple[float, float]:
-    """Return the change of reward given the prompt over supported prompts, in reward units, and its error."""
-    reference = baseline.reference
-    n = window.count("rewarded") - int(window.total("unsupported"))
-    m = reference.count("rewarded") - int(reference.total("unsupported"))
-    if n < _FEWEST or m < _FEWEST:
-        return 0.0, float("inf")
-    change = window.total("residual") / n - reference.total("residual") / m
-    dispersion = dispersion_of(baseline, "response", "reward", RESPONSE_SCORES)
-    variance = [
-        bucket.total("residual_sq") / size - (bucket.total("residual") / size) ** 2
-        for bucket, size in ((window, n), (reference, m))
-    ]
-    return change, float(np.sqrt(dispersion * (max(variance[0], 1e-12) / n + max(variance[1], 1e-12) / m)))
+def _style_controlled_reward(baseline: Baseline, window: Bucket) -> Signal | None:
+    """Relative change of the reward that neither prompts nor style and content of the answers explain."""
+    found = style_controlled(baseline, window)
+    if found is None:
+        return None
+    before, after, error = found
+    return _standardised("relative change", after, before, after - before, error)
 
 
 def _same(value: float) -> float:
@@ -366,6 +344,7 @@ SIGNALS: dict[str, Measure] = {
     "answer_fit": _answer_fit,
     "response_style": _style,
     "reward": _reward,
+    "style_controlled_reward": _style_controlled_reward,
     "reward_shape": _reward_shape,
     "length": _style_feature("length", "characters (geometric mean)", _exponential),
     "lists": _style_feature("list_items", "list items (geometric mean)", _exponential),

@@ -55,6 +55,11 @@ def _reward(signal: Signal, t: Thresholds) -> Tier:
     return _step(-effect, t.reward_minor, t.reward_critical)
 
 
+def _style_controlled(signal: Signal, t: Thresholds) -> Tier:
+    """Somebody should look, whichever way: what answers of the same look are worth has changed, or who scores them."""
+    return Tier.MINOR if abs(signal.effect or 0.0) >= t.reward_minor else Tier.OK
+
+
 def _standardised(signal: Signal, t: Thresholds) -> Tier:
     return Tier.MINOR if abs(signal.effect or 0.0) >= t.effect_minor else Tier.OK
 
@@ -104,6 +109,7 @@ RULES: dict[str, Rule] = {
     "answer_fit": Rule("behaviour", _fall),
     "response_style": Rule("behaviour", _standardised),
     "reward": Rule("behaviour", _reward, bad=-1),
+    "style_controlled_reward": Rule("behaviour", _style_controlled),
     "reward_shape": Rule("behaviour", _divergence),
     "length": Rule("behaviour", _standardised),
     "lists": Rule("behaviour", _standardised),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from monitor.bus.memory import MemoryBus
@@ -201,7 +203,7 @@ def test_evidence_of_another_version_begins_anew(baseline, traffic, scored):
     fresh = _next_state(detector, Step(None, delta, 1.0), NOW)
     assert _next_state(detector, Step(b"\x00", delta, 1.0), NOW) == fresh
     shorter = detector.start()
-    cut = type(shorter)(shorter.baseline, shorter.log_wealth[:3], shorter.onset[:3])
+    cut = replace(shorter, log_wealth=shorter.log_wealth[:3], onset=shorter.onset[:3])
     assert len(_read(detector, cut.to_bytes()).log_wealth) == len(detector.processes)
 
 

@@ -49,6 +49,7 @@ NAMES = [
     "response_style",
     "reward",
     "reward_shape",
+    "style_controlled_reward",
     "length",
     "hedging",
     "unfinished",

@@ -1,0 +1,99 @@
+"""Bets on scores pay for the baseline's error: for ever within a tolerance, or once, as for a random draw."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from monitor.baseline import Baseline
+from monitor.evidence.banks import Delta
+from monitor.evidence.edetector import Detector
+from monitor.evidence.scores import Course, PredictiveBank, Scores, TolerantBank, families
+from monitor.sketch.bucket import Bucket
+from monitor.sketch.layout import RESPONSE_SCORES, SCALE
+
+LENGTH = RESPONSE_SCORES.index("response length")
+
+
+def independent(baseline: Baseline) -> Baseline:
+    """Return the baseline as if its exchanges were independent."""
+    ones = {name: np.ones(len(value)) for name, value in baseline.overdispersion.items()}
+    return dataclasses.replace(baseline, overdispersion=ones)
+
+
+def answers(baseline: Baseline, n: int, total: float) -> Delta:
+    """Make a step of n answers whose lengths' scores sum to `total`; nothing else moves."""
+    bucket = Bucket.empty(baseline.id, baseline.shape)
+    for name in ("exchanges", "supported", "answers"):
+        bucket.layout.add(bucket.vector, name, n)
+    bucket.vector[bucket.layout.fields["response_scores"].start + LENGTH] = round(SCALE * total)
+    return Delta(bucket, None, 0.0)
+
+
+def responses(baseline: Baseline) -> Scores:
+    """Return the family of response scores."""
+    return families(baseline)[1]
+
+
+def longer(bank: TolerantBank | PredictiveBank) -> list[int]:
+    """Return the places of the bets that answers become longer."""
+    return [i for i, p in enumerate(bank.processes) if (p.name, p.sign) == ("response length", 1)]
+
+
+def test_courses_are_fair_over_baselines_and_streams_together(reference: Baseline):
+    """Likelihood ratios whose baseline errs by chance have a mean of one, cut into steps or not."""
+    scores = responses(independent(reference))
+    bank, size = PredictiveBank([scores]), float(scores.size[LENGTH])
+    mine, rng, steps = longer(bank), np.random.default_rng(1), 3
+    wealth = []
+    for _ in range(4000):
+        error, course, won = rng.standard_normal() / np.sqrt(size), bank.start(), np.zeros(len(mine))
+        for _ in range(steps):
+            total = 2 * error + np.sqrt(2) * rng.standard_normal()
+            gained, course = bank.advance(answers(reference, 2, total), course)
+            won += gained[mine]
+        wealth.append(won)
+    assert np.exp(np.array(wealth)).mean(axis=0) == pytest.approx(1.0, abs=0.12)
+
+
+def test_a_course_does_not_care_how_it_is_cut(reference: Baseline):
+    """Ten steps of twenty answers leave what one of two hundred does."""
+    bank = PredictiveBank([responses(reference)])
+    whole, _ = bank.advance(answers(reference, 200, 60.0), bank.start())
+    course, won = bank.start(), np.zeros(len(bank.processes))
+    for _ in range(10):
+        gained, course = bank.advance(answers(reference, 20, 6.0), course)
+        won += gained
+    assert won == pytest.approx(whole)
+
+
+def test_the_error_is_paid_for_once(reference: Baseline):
+    """A shift of a third of a deviation wins more, sooner; what a course can win ends with what the baseline can tell."""
+    scores = responses(independent(reference))
+    tolerant, predictive = TolerantBank(scores), PredictiveBank([scores])
+    step = answers(reference, 100, 30.0)
+    always, once = tolerant.log_e_values(step), predictive.advance(step, predictive.start())[0]
+    assert once[longer(predictive)].max() > always[longer(tolerant)].max() + 1.0
+    size = float(scores.size[LENGTH])
+    much = answers(reference, round(1000 * size), 500 * size)
+    won = predictive.advance(much, predictive.start())[0]
+    assert won[longer(predictive)].max() < 0.5**2 / 2 * size
+    assert tolerant.log_e_values(much)[longer(tolerant)].max() > 10 * won[longer(predictive)].max()
+
+
+def test_a_course_begins_anew_without_wealth_and_at_its_end(reference: Baseline):
+    """Until an alarm nothing is kept of exchanges that spoke against a change, nor of more than the baseline can tell."""
+    detector = Detector(reference, 1.0)
+    predictive = detector.is_predictive
+    poor = np.where(predictive, -1.0, 3.0)
+    seen = Course(*np.full((3, int(predictive.sum())), 7.0))
+    again, begun = detector.begin_again(poor, seen, fresh=0.0)
+    assert (again == predictive).all()
+    assert not begun.seen.any()
+    again, begun = detector.begin_again(poor + 2.0, seen, fresh=0.0)
+    assert not again.any()
+    assert begun.total.tolist() == seen.total.tolist()
+    endless = seen._replace(seen=np.full_like(seen.seen, 1e9))
+    assert (detector.begin_again(poor + 2.0, endless, fresh=0.0)[0] == predictive).all()
