@@ -9,7 +9,8 @@ n / m) makes it the likelihood ratio of two samples (the predictive distribution
 soon what is large beside a small baseline. What they pay depends on how much they have seen, so each *course* has one
 beginning: when its wealth is no more than what a step adds (CUSUM; Page 1954). Of a Shiryaev-Roberts sum this is one
 term, so the budget holds. It holds on average over baselines, not for one that errs by five standard errors; a course
-therefore ends at `_LONGEST` times the baseline's size, when new exchanges tell next to nothing, and begins anew.
+therefore ends at `_LONGEST` times the baseline's size, when new exchanges tell next to nothing, and begins anew. An alarm
+does not fall with it: what a course has found by then the tolerant bets have found, too.
 """
 
 from __future__ import annotations

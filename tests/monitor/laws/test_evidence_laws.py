@@ -23,6 +23,7 @@ from tests.monitor.synthetic import World
 
 REWARD = RESPONSE_SCORES.index("reward")
 NOVELTY = RESPONSE_SCORES.index("response novelty")
+LENGTH = RESPONSE_SCORES.index("response length")
 
 
 def drawn(
@@ -190,6 +191,20 @@ def test_the_alarm_clears_after_the_shift(reference: Baseline):
             break
     assert cleared is not None
     assert cleared < 180
+
+
+def test_the_alarm_stands_as_long_as_the_change_does(reference: Baseline):
+    """A change that lasts for a dozen times the baseline's size is one alarm; once it is over, the alarm falls."""
+    rng, detector = np.random.default_rng(8), Detector(reference, 1.0)
+    evidence, alarms = detector.start(), []
+    for minute in range(400):
+        bucket = drawn(reference, rng, 50, {LENGTH: 0.3})
+        evidence = detector.advance(evidence, bucket, minutes=1.0, now=60.0 * minute)
+        alarms.append(evidence.alarmed)
+    assert all(alarms[alarms.index(True) :])
+    for minute in range(400, 700):
+        evidence = detector.advance(evidence, drawn(reference, rng, 50), minutes=1.0, now=60.0 * minute)
+    assert not evidence.alarmed
 
 
 def test_a_long_silence_is_no_alarm(reference: Baseline):
