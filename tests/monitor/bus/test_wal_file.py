@@ -38,3 +38,15 @@ def test_second_connection_keeps_the_locks_of_the_first(tmp_path: Path) -> None:
     assert second.execute("SELECT count(*) FROM t").fetchone() == (2,)
     first.close()
     second.close()
+
+
+def test_log_is_copied_into_the_file_before_it_is_long(tmp_path: Path) -> None:
+    """Twenty megabytes in small transactions leave a log of little more than two, with pages of any size."""
+    for page_bytes in (4096, 8192):
+        path = tmp_path / f"{page_bytes}.sqlite"
+        connection = open_wal(path, busy_s=5, page_bytes=page_bytes)
+        connection.execute("CREATE TABLE t (x)")
+        for _ in range(80):
+            connection.execute("INSERT INTO t VALUES (zeroblob(250000))")
+        assert path.with_name(path.name + "-wal").stat().st_size < 2.5e6
+        connection.close()
