@@ -65,7 +65,13 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="write both sides of the scenarios here, and stop")
     parser.add_argument("--plots", type=Path, help="draw into this folder")
     parser.add_argument("--out", type=Path, help="write the page here as well")
-    parser.add_argument("--peers", type=Path, nargs="*", default=[], help="Python interpreters of peers")
+    parser.add_argument(
+        "--peers",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="Python interpreters of peers; without, their kept answers",
+    )
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "driftgate-detection")
     for field, whole in FULL._asdict().items():
         parser.add_argument(f"--{field}", type=type(whole), help=f"full: {whole:g}")

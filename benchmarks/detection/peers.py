@@ -11,6 +11,7 @@ window in which a change begins is changed in part; the following ones are drawn
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -192,27 +193,38 @@ def _changed_stream(rng: Random, world: World, change: Change) -> Rows:
 
 
 def ask(arrays: Arrays, interpreters: list[Path], folder: Path) -> dict[str, Any]:
-    """Have the peers answer, each interpreter for what is installed beside it."""
+    """Have the peers answer, each interpreter for what is installed beside it; without any, what they said before.
+
+    Answers are kept in the folder under the hash of what was asked: peers take hours and do not change when ours does.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    asked = folder / f"peers-{_digest(arrays)}.npz"
     save: Any = np.savez  # its annotations know no dictionary of arrays
-    save(folder / "peers.npz", **arrays)
-    answers: dict[str, Any] = {"windows": {}, "streams": {}}
+    save(asked, **arrays)
     worker = Path(__file__).with_name("peers_worker.py")
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     for number, interpreter in enumerate(interpreters):
-        target = folder / f"peers-{number}.json"
+        target = asked.with_name(f"{asked.stem}-{number}.json")
         target.unlink(missing_ok=True)
         subprocess.run(
-            [str(interpreter), str(worker), str(folder / "peers.npz"), str(target)],
+            [str(interpreter), str(worker), str(asked), str(target)],
             env=clean | _QUIET,
             stdout=subprocess.DEVNULL,
             check=False,
         )
-        if target.exists():
-            found = json.loads(target.read_text())
-            answers["windows"] |= found["windows"]
-            answers["streams"] |= found["streams"]
+    answers: dict[str, Any] = {"windows": {}, "streams": {}}
+    for kept in sorted(folder.glob(f"{asked.stem}-*.json")):
+        found = json.loads(kept.read_text())
+        answers["windows"] |= found["windows"]
+        answers["streams"] |= found["streams"]
     return answers
+
+
+def _digest(arrays: Arrays) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for name in sorted(arrays):
+        digest.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
+    return digest.hexdigest()
 
 
 def absent(answers: dict[str, Any]) -> list[str]:
