@@ -63,10 +63,11 @@ class Delta(NamedTuple):
             return 0.0
         layout = self.bucket.layout
         count = float(self.expected.mean[layout.fields[of].start])
-        return self._sum(name) / count if count > 0 else 0.0
+        return self.usual(name) / count if count > 0 else 0.0
 
-    def _sum(self, name: str) -> Floats:
-        assert self.expected is not None  # noqa: S101 - `mean` asks first
+    def usual(self, name: str) -> Floats:
+        """Return what an exchange of these hours is expected to add to a field; only where hours say anything."""
+        assert self.expected is not None  # noqa: S101 - whoever asks has looked
         field = self.bucket.layout.fields[name]
         part = self.expected.mean[field.start : field.stop]
         return part / SCALE if field.real else part
@@ -79,7 +80,7 @@ class Delta(NamedTuple):
 
     def cells(self, name: str) -> Floats | None:
         """Return the expected counts (CELLS,) of an exchange; None where hours say nothing."""
-        return None if self.expected is None else self._sum(name)
+        return None if self.expected is None else self.usual(name)
 
 
 class RateBank:
@@ -166,9 +167,8 @@ class TopicBank:
         levels = neighbourhoods(baseline.prompt.quantiser.landmarks)
         self._member = np.vstack([_members(groups) for groups in levels])
         self.processes = [Process("topic", "new topic", 1) for _ in range(len(self._member) * len(_ARRIVALS))]
-        # A baseline of an earlier version measured the landmarks alone.
-        measured = np.resize(baseline.overdispersion["topic"], len(levels))
-        self._temper = np.repeat(measured, [int(groups.max()) + 1 for groups in levels])
+        sizes = [int(groups.max()) + 1 for groups in levels]
+        self._temper = np.repeat(baseline.overdispersion["topic"], sizes)
         self._of = max(1.0, float(baseline.reference.read("prompt_ranks").sum()))
         usual = self._member @ baseline.reference.read("far_prompts")
         # As if one more had come, and one more had not.

@@ -188,7 +188,7 @@ class Detector:
         won, course = self.bet(delta, evidence.visit, course)
         kept = np.where(again, fresh, evidence.log_wealth)
         grown = np.where(self.is_predictive, kept, np.logaddexp(kept, fresh))
-        onset = np.where(evidence.log_wealth <= fresh, now, evidence.onset)
+        onset = np.where(again | (evidence.log_wealth <= fresh), now, evidence.onset)
         log_wealth = np.minimum(grown + won, self.log_ceiling)
         total = self.total(log_wealth)
         alarmed = total >= (self.log_alarm / 2 if evidence.alarmed else self.log_alarm)

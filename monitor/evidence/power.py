@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from monitor.baseline.frozen import Baseline
 from monitor.evidence.edetector import Detector
+from monitor.evidence.scores import families
 from monitor.sketch.bucket import Bucket
 from monitor.sketch.layout import COUNTS, PROMPT_SCORES, RESPONSE_SCORES, SCALE, SYSTEM_SCORES
 
 Floats = NDArray[np.float64]
 
-_SCORES = (("prompt_scores", "prompts"), ("response_scores", "supported"), ("system_scores", "timed"))
 # What counts of exchanges are out of; everything else in `COUNTS` is a hit.
 _OUT_OF = ("exchanges", "prompts", "answers", "supported", "rewarded", "timed")
 
@@ -50,10 +50,9 @@ def _made_up(baseline: Baseline, per_day: float, hits: float) -> Bucket:
     for name in COUNTS:
         out_of = name if name in _OUT_OF else _RATE_OUT_OF.get(name, "exchanges")
         layout.add(vector, name, round(reference.count(out_of) * days * (1.0 if name in _OUT_OF else hits)))
-    for name, of in _SCORES:
-        field = layout.fields[name]
-        total = float(round(SCALE * hits * bucket.count(of)))
-        layout.add(vector, name, np.full(field.stop - field.start, total))
+    layout.add(vector, "unsupported", round(reference.total("unsupported") * days))
+    for family in families(baseline):
+        layout.add(vector, family.sums, np.rint(SCALE * hits * family.counts(bucket.total)))
     return bucket
 
 

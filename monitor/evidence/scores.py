@@ -15,6 +15,7 @@ does not fall with it: what a course has found by then the tolerant bets have fo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,6 @@ from numpy.typing import NDArray
 
 from monitor.baseline.frozen import Baseline
 from monitor.evidence.banks import TOLERANCE, Delta, Process
-from monitor.sketch.bucket import Bucket
 from monitor.sketch.layout import (
     PROMPT_SCORES,
     RESPONSE_SCORES,
@@ -61,17 +61,18 @@ class Course(NamedTuple):
 class Scores:
     """A family of s scores: what a step brings of each, and how well the baseline knows them.
 
-    `dispersion` and `size`, the exchanges that the baseline's mean rests on, are float64 (s,); `signs` (s, 2).
+    `dispersion` and `size`, the exchanges that the baseline's mean rests on, are float64 (s,); `signs` (s, 2); `sums` is the
+    field of a bucket that they are summed in.
     """
 
     def __init__(
         self, baseline: Baseline, family: str, names: tuple[str, ...], sums: str, count: str
     ) -> None:
         self.family, self.names = family, names
-        self._sums, self._count = sums, count
+        self.sums, self._count = sums, count
         self.signs = np.array([_signs(name) for name in names], dtype=np.float64)
         self.dispersion = baseline.overdispersion.get(family, np.ones(len(names)))
-        self.size = np.maximum(1.0, self._counts(baseline.reference)) * known_share(names)
+        self.size = np.maximum(1.0, self.counts(baseline.reference.total)) * known_share(names)
 
     def processes(self, stakes: Floats, share: float) -> list[Process]:
         """Return a process for each score, direction and stake; together they have this share of a score's budget."""
@@ -84,14 +85,17 @@ class Scores:
 
     def seen(self, delta: Delta) -> tuple[Floats, Floats]:
         """Return of how many exchanges each score came (s,), and its sum less what their hours lead one to expect."""
-        n = self._counts(delta.bucket)
-        return n, delta.bucket.read(self._sums) - n * delta.mean(self._sums, self._count)
+        n, sums = self.counts(delta.bucket.total), delta.bucket.read(self.sums)
+        if delta.expected is None:
+            return n, sums
+        usual, of = delta.usual(self.sums), self.counts(lambda name: float(delta.usual(name)[0]))
+        return n, sums - n * np.divide(usual, of, out=np.zeros(len(of)), where=of > 0)
 
-    def _counts(self, bucket: Bucket) -> Floats:
-        """Return of how many exchanges each score was summed; a reward may be missing where there is an answer."""
-        counts = np.full(len(self.names), float(bucket.count(self._count)))
+    def counts(self, total: Callable[[str], float]) -> Floats:
+        """Return of how many exchanges each score is summed; a reward may be missing where there is an answer."""
+        counts = np.full(len(self.names), total(self._count))
         rewarded = [name in REWARD_SCORES for name in self.names]
-        counts[rewarded] = bucket.count("rewarded") - bucket.total("unsupported")
+        counts[rewarded] = total("rewarded") - total("unsupported")
         return counts
 
 

@@ -212,10 +212,3 @@ def test_an_hour_like_all_others_has_their_share_of_far_prompts(reference: Basel
     )
     assert whole.max() > 5.0
     assert (by_hour <= whole + 1e-6).all()
-
-
-def test_a_baseline_that_measured_landmarks_alone_is_read(reference: Baseline):
-    """One factor of dependence, as earlier versions stored it, holds for every level."""
-    earlier = reference.overdispersion | {"topic": np.array([1.0])}
-    bank = TopicBank(dataclasses.replace(reference, overdispersion=earlier))
-    assert len(bank.processes) == len(TopicBank(reference).processes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -63,3 +65,18 @@ def test_rates_are_given_above_the_baselines_own(reference, name):
     """A rise, never below what the baseline's own uncertainty allows."""
     seen = smallest_seen(Detector(reference, 1.0), reference, 1e9)[name]
     assert 0.0 < seen < 0.05
+
+
+def test_fewer_rewards_see_less_and_cost_the_rest_nothing(reference):
+    """With a reward on a tenth of the answers, a day's rewards are a tenth, and so is what the baseline knows of them."""
+    own = reference.reference
+    vector = own.vector.copy()
+    for name in ("rewarded", "unsupported"):
+        vector[own.layout.fields[name].start] //= 10
+    some = dataclasses.replace(reference, reference=Bucket(own.baseline, own.shape, vector))
+    few = smallest_seen(Detector(some, 1.0), some, PER_DAY)
+    all_of_them = smallest_seen(Detector(reference, 1.0), reference, PER_DAY)
+    tenth = smallest_seen(Detector(some, 1.0), reference, PER_DAY / 10)
+    assert few["reward"] > 2 * all_of_them["reward"]
+    assert few["reward"] == pytest.approx(tenth["reward"], rel=0.05)
+    assert few["response length"] == pytest.approx(all_of_them["response length"])

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from monitor.baseline import Baseline
+from monitor.baseline.seasonality import Expected
 from monitor.evidence.banks import Delta
 from monitor.evidence.edetector import Detector
 from monitor.evidence.scores import Course, PredictiveBank, Scores, TolerantBank, families
 from monitor.sketch.bucket import Bucket
-from monitor.sketch.layout import RESPONSE_SCORES, SCALE
+from monitor.sketch.layout import RESPONSE_SCORES, REWARD_SCORES, SCALE
 
 LENGTH = RESPONSE_SCORES.index("response length")
 
@@ -97,3 +98,42 @@ def test_a_course_begins_anew_without_wealth_and_at_its_end(reference: Baseline)
     assert begun.total.tolist() == seen.total.tolist()
     endless = seen._replace(seen=np.full_like(seen.seen, 1e9))
     assert (detector.begin_again(poor + 2.0, endless, fresh=0.0)[0] == predictive).all()
+
+
+def test_what_an_hour_expects_of_a_reward_is_a_mean_over_rewards(reference: Baseline):
+    """With rewards on half of the answers, an hour's usual rewards are as usual; so they are where all have one."""
+    places = [RESPONSE_SCORES.index(name) for name in sorted(REWARD_SCORES)]
+    for share in (0.5, 1.0):
+        bucket = Bucket.empty(reference.id, reference.shape)
+        usual = np.zeros(bucket.layout.size)
+        fields = bucket.layout.fields
+        for name, of_each in {
+            "exchanges": 1.0,
+            "supported": 0.8,
+            "rewarded": share,
+            "unsupported": share / 5,
+        }.items():
+            usual[fields[name].start] = of_each
+            bucket.layout.add(bucket.vector, name, round(100 * of_each))
+        for place in places:
+            usual[fields["response_scores"].start + place] = SCALE * 0.3 * 0.8 * share
+            bucket.vector[fields["response_scores"].start + place] = round(SCALE * 0.3 * 80 * share)
+        n, left = responses(reference).seen(Delta(bucket, Expected(usual, 0.0, 0.0, 0), 0.0))
+        assert n[places] == pytest.approx(80 * share)
+        assert left == pytest.approx(0.0, abs=1e-3)
+
+
+def test_a_course_that_begins_anew_at_its_end_dates_a_change_from_there(reference: Baseline):
+    """What it wins from then on says nothing of when it had begun before."""
+    detector = Detector(reference, 1.0)
+    start, predictive = detector.start(), detector.is_predictive
+    course = Course(
+        *(np.full_like(part, value) for part, value in zip(start.course, (1e9, 1e9, 0.0), strict=True))
+    )
+    old = dataclasses.replace(
+        start, log_wealth=np.where(predictive, 1.0, 9.0), onset=np.full(len(predictive), 5.0), course=course
+    )
+    step = answers(reference, 1, 0.0).bucket
+    after = detector.advance(old, step, minutes=1.0, now=600.0)
+    assert (after.onset[predictive] == 600.0).all()
+    assert (after.onset[~predictive] == 5.0).all()
