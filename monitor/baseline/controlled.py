@@ -23,6 +23,8 @@ Floats = NDArray[np.float64]
 
 # With fewer rewards nothing is learnt: the score is zero.
 _FEWEST = 200
+# Below this covariance values are all alike but for rounding.
+_ALIKE = 1e-12
 # Of the response scores, those of style and content come first; the reward comes last.
 _REGRESSORS = len(RESPONSE_FEATURES) + AXES
 
@@ -30,7 +32,8 @@ _REGRESSORS = len(RESPONSE_FEATURES) + AXES
 class Controlled(NamedTuple):
     """`coefficients` (prompt design + style + content,) predict the reward's score, `scores` is of what they leave.
 
-    `spread` is the standard deviation of what they leave, in those of the reward; 0 where nothing was learnt.
+    `spread` is by how many standard deviations of the reward it moves where the score moves by one, other things equal:
+    the deviation of what they leave, of continuous rewards. 0 where nothing was learnt.
     """
 
     coefficients: Floats
@@ -43,10 +46,12 @@ class Controlled(NamedTuple):
         return self.scores.transform(left)
 
 
-def fit_controlled(
-    design: Floats, response_scores: Floats, rewarded: NDArray[np.bool_]
-) -> tuple[Controlled, Floats]:
-    """Learn from n answers, the last of whose p response scores is the reward's; return their own scores (n, 1), too."""
+def fit_controlled(design: Floats, response_scores: Floats, rewards: Floats) -> tuple[Controlled, Floats]:
+    """Learn from n answers, the last of whose p response scores is the reward's; return their own scores (n, 1), too.
+
+    `rewards` (n,), NaN where there is none.
+    """
+    rewarded = ~np.isnan(rewards)
     regressors, scores = _beside(design, response_scores), np.zeros((len(design), 1))
     if rewarded.sum() < _FEWEST:
         nothing = NormalScores(np.full((1, 1), np.inf), np.zeros((1, 2)))
@@ -54,7 +59,19 @@ def fit_controlled(
     coefficients, left = regress(regressors[rewarded], response_scores[rewarded, -1:])
     functions = fit_normal_scores(left)
     scores[rewarded] = functions.transform(left)
-    return Controlled(coefficients[:, 0], functions, float(left.std())), scores
+    known = rewards[rewarded]
+    spread = _worth(left[:, 0], scores[rewarded, 0]) * _worth(known, response_scores[rewarded, -1])
+    return Controlled(coefficients[:, 0], functions, spread / float(known.std()) if spread else 0.0), scores
+
+
+def _worth(values: Floats, scores: Floats) -> float:
+    """Return by how much the mean of values (n,) moves where that of their scores moves by one; 0 where they are all alike.
+
+    Scores of few different values, as of a reward of 0 or 1, vary by less than one, and what is left of them is nothing
+    like normal: a deviation of the one is none of the other.
+    """
+    together = float(np.cov(values, scores, ddof=0)[0, 1])
+    return float(values.var()) / together if together > _ALIKE else 0.0
 
 
 def _beside(design: Floats, response_scores: Floats) -> Floats:

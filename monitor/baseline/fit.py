@@ -68,7 +68,7 @@ def build_baseline(
     response_scores = response.scores.transform(y[answered])
     rewards = scored.reward[answered].astype(np.float64)
     expectation, answers = _fit_expectation(design, response_scores, rewards)
-    controlled, left = fit_controlled(design, response_scores, ~np.isnan(rewards))
+    controlled, left = fit_controlled(design, response_scores, rewards)
     answers = answers._replace(scores=np.column_stack([answers.scores, left]))
     latency = _fit_latency(features)
     times = np.array([e.time for e in scored.exchanges], dtype=np.float64)

@@ -95,6 +95,8 @@ def _sentence(name: str, signal: Signal) -> str:
         )
     if name == "reward":
         return f"reward {signal.baseline_mean:.3f} → {signal.window_mean:.3f} ({_percent(signal.effect or 0.0, sign=True)} at equal questions)"
+    if signal.unit == "relative change":
+        return f"{title} {_percent(signal.effect or 0.0, sign=True)}{note}"
     if signal.unit == "bits":
         return f"{title}: divergence {signal.value:.3f}, by chance {signal.null_mean or 0.0:.3f}"
     if signal.baseline_mean is not None and signal.window_mean is not None:

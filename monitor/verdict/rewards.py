@@ -5,8 +5,6 @@ Law of this file: pure. Nothing is said where fewer than `FEWEST` rewards stand 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from monitor.baseline.frozen import Baseline
@@ -15,14 +13,6 @@ from monitor.sketch.layout import RESPONSE_SCORES
 
 FEWEST = 20
 _CONTROLLED = RESPONSE_SCORES.index("style-controlled reward")
-
-
-class Change(NamedTuple):
-    """A mean before and after, and the standard error of their difference."""
-
-    before: float
-    after: float
-    error: float
 
 
 def dispersion_of(baseline: Baseline, family: str, name: str, names: tuple[str, ...]) -> float:
@@ -36,10 +26,8 @@ def reward_scale(baseline: Baseline) -> float:
     That is the baseline's mean where rewards are positive (probabilities, ratings). For rewards around zero, such as
     raw logits, it is chosen such that one standard deviation counts as 50 %.
     """
-    mean, spread = (
-        baseline.reference.total("reward") / baseline.reference.count("rewarded"),
-        _spread(baseline),
-    )
+    mean = baseline.reference.total("reward") / baseline.reference.count("rewarded")
+    spread = _spread(baseline)
     return mean if mean > 0.5 * spread else 2.0 * spread
 
 
@@ -58,18 +46,21 @@ def reward_behaviour(baseline: Baseline, window: Bucket) -> tuple[float, float]:
     return change, float(np.sqrt(dispersion * (max(variance[0], 1e-12) / n + max(variance[1], 1e-12) / m)))
 
 
-def style_controlled(baseline: Baseline, window: Bucket) -> Change | None:
-    """Return the reward that neither prompts nor style and content of answers explain, relative as a reward change is."""
+def style_controlled(baseline: Baseline, window: Bucket) -> tuple[float, float] | None:
+    """Return the change of reward that neither prompts nor style and content of answers explain, and its error.
+
+    Both are relative, as a reward change is (`reward_scale`).
+    """
     n, m = _rewarded(window), _rewarded(baseline.reference)
     if n < FEWEST or m < FEWEST or not baseline.controlled.spread:
         return None
     unit = baseline.controlled.spread * _spread(baseline) / reward_scale(baseline)
     before, after = (
-        float(bucket.read("response_scores")[_CONTROLLED]) / size * unit
+        float(bucket.read("response_scores")[_CONTROLLED]) / size
         for bucket, size in ((baseline.reference, m), (window, n))
     )
     dispersion = dispersion_of(baseline, "response", RESPONSE_SCORES[_CONTROLLED], RESPONSE_SCORES)
-    return Change(before, after, float(np.sqrt(dispersion * (1 / n + 1 / m))) * unit)
+    return (after - before) * unit, float(np.sqrt(dispersion * (1 / n + 1 / m))) * unit
 
 
 def _rewarded(bucket: Bucket) -> int:

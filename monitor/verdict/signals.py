@@ -323,8 +323,8 @@ def _style_controlled_reward(baseline: Baseline, window: Bucket) -> Signal | Non
     found = style_controlled(baseline, window)
     if found is None:
         return None
-    before, after, error = found
-    return _standardised("relative change", after, before, after - before, error)
+    change, error = found
+    return _standardised("relative change", change, 0.0, change, error)
 
 
 def _same(value: float) -> float:

@@ -27,6 +27,15 @@ DIVERGENCE = Signal(value=0.31, tier=Tier.MINOR, unit="bits", effect=0.3, null_m
 STYLE = Signal(
     value=0.5, tier=Tier.MINOR, unit="sd of the baseline", effect=-0.5, note="commas", p_value=1e-4
 )
+CONTROLLED = Signal(
+    value=-0.067,
+    tier=Tier.MINOR,
+    unit="relative change",
+    effect=-0.067,
+    baseline_mean=0.0,
+    window_mean=-0.067,
+    p_value=1e-9,
+)
 QUIET = Signal(value=0.0, tier=Tier.OK)
 
 
@@ -48,6 +57,12 @@ def verdict(tier: Tier, drifted: bool = True, **signals: Signal) -> Verdict:  # 
 def test_nothing_happened():
     """No drift is said with the numbers it rests on."""
     assert headline(verdict(Tier.OK, drifted=False)) == "support: no drift in 200 exchanges against 1000"
+
+
+def test_a_relative_change_is_told_in_percent():
+    """Nobody reads a change of minus seven hundredths."""
+    said = headline(verdict(Tier.MINOR, style_controlled_reward=CONTROLLED))
+    assert said.endswith(": reward of answers that look alike -6.7 %")
 
 
 def test_the_worst_signal_leads():
