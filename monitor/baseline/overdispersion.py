@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 _BLOCKS = (10, 30, 100)
 _FEWEST_BLOCKS = 12
+# Scores of less variance than this are constant.
+_LEAST = 1e-12
 # Standard errors by which a score's own factor must stand out to be believed against its family's.
 _STANDS_OUT = 2.0
 
@@ -24,7 +26,16 @@ def overdispersion(scores: Floats) -> Floats:
     worst = np.ones(p)
     if m < _BLOCKS[0] * _FEWEST_BLOCKS:
         return worst
-    variance = scores.var(axis=0) + 1e-12
+    varies = scores.var(axis=0) > _LEAST
+    if not varies.any():
+        return worst
+    worst[varies] = _of_varying(scores[:, varies])
+    return worst
+
+
+def _of_varying(scores: Floats) -> Floats:
+    (m, p), variance = scores.shape, scores.var(axis=0)
+    worst = np.ones(p)
     shorter, blocks_before = np.zeros(0), 0
     for size in _BLOCKS:
         blocks = m // size

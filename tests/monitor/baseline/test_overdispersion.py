@@ -59,3 +59,13 @@ def test_too_few_exchanges_to_tell(m: int):
 def test_constant_scores():
     """A score that never varies has no overdispersion."""
     assert overdispersion(np.zeros((500, 2))).tolist() == [1.0, 1.0]
+
+
+def test_scores_that_never_vary_say_nothing_of_the_others():
+    """Beside any number of constant scores, dependence is measured as without them."""
+    rng = np.random.default_rng(4)
+    scores = autocorrelated(rng, 3000, 6, 0.5)
+    beside = np.hstack([scores, np.zeros((3000, 30))])
+    factor = overdispersion(beside)
+    assert factor[:6] == pytest.approx(overdispersion(scores))
+    assert (factor[6:] == 1.0).all()

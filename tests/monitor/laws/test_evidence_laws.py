@@ -98,7 +98,7 @@ def test_a_shift_alarms_soon(reference: Baseline, changed: World, at_most: int):
 
 
 def test_the_alarm_comes_at_the_very_same_minute(reference: Baseline):
-    """On fixed scores the alarm is no matter of luck: a reward half a deviation lower, ten exchanges a minute."""
+    """The same scores alarm at the same minute: a reward half a deviation lower, ten exchanges a minute."""
     rng, detector = np.random.default_rng(4), Detector(plain(reference), 1.0)
     evidence = detector.start()
     alarms = []
