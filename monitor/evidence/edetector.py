@@ -104,7 +104,7 @@ class Evidence:
             baseline, wealth, onset, course, since, visit = msgspec.msgpack.decode(
                 data, type=tuple[str, bytes, bytes, bytes, float | None, Visit]
             )
-            seen = Course(*np.frombuffer(course).reshape(3, -1).copy())
+            seen = Course(*np.frombuffer(course).reshape(len(Course._fields), -1).copy())
         except (msgspec.MsgspecError, ValueError) as error:
             raise ValueError(f"damaged evidence: {error}") from None
         return cls(baseline, np.frombuffer(wealth).copy(), np.frombuffer(onset).copy(), seen, since, visit)
@@ -158,15 +158,18 @@ class Detector:
         won, after = self._predictive.advance(seen, course or self._predictive.start())
         return np.concatenate([*(bank.log_e_values(seen) for bank in self._banks), won]), after
 
-    def begin_again(self, log_wealth: Floats, course: Course, fresh: float) -> tuple[Mask, Course]:
+    def begin_again(
+        self, log_wealth: Floats, course: Course, fresh: float, *, alarmed: bool
+    ) -> tuple[Mask, Course]:
         """Return which processes (p,) begin anew with what this step adds, `fresh` (a log), and the courses then.
 
         These are predictive ones whose wealth is no more than that, and those whose course is over. The other
-        predictive ones go on with what they have; all others are added to.
+        predictive ones go on with what they have; all others are added to. What comes while an alarm stands (`alarmed`)
+        is not taken for usual.
         """
         first = self._first_predictive
         again = (log_wealth[first:] <= fresh) | self._predictive.over(course)
-        return np.concatenate([np.zeros(first, dtype=bool), again]), course.begun(again)
+        return np.concatenate([np.zeros(first, dtype=bool), again]), course.begun(again, usual=not alarmed)
 
     @property
     def is_predictive(self) -> Mask:
@@ -184,7 +187,9 @@ class Detector:
         The alarm stands from when the wealth reaches the budget until it has fallen to its square root.
         """
         fresh = float(np.log(np.clip(minutes, 1e-9, LONGEST_STEP)))
-        again, course = self.begin_again(evidence.log_wealth, evidence.course, fresh)
+        again, course = self.begin_again(
+            evidence.log_wealth, evidence.course, fresh, alarmed=evidence.alarmed
+        )
         won, course = self.bet(delta, evidence.visit, course)
         kept = np.where(again, fresh, evidence.log_wealth)
         grown = np.where(self.is_predictive, kept, np.logaddexp(kept, fresh))

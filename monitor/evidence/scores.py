@@ -5,8 +5,9 @@ n D stake^2 / 2), because normal scores are 1-sub-Gaussian; D is the overdispers
 
 *Predictive* bets take that error for a random draw, which is made only once. The sum S of n scores less a mean that m
 exchanges tell has the variance V = D (n + n^2 / m), so exp(u S - u^2 V / 2) is an e-value for any u, and u = stake / (1 +
-n / m) makes it the likelihood ratio of two samples (the predictive distribution of the new one; Geisser 1993). They find
-soon what is large beside a small baseline. What they pay depends on how much they have seen, so each *course* has one
+n / m) makes it the likelihood ratio of two samples (the predictive distribution of the new one; Geisser 1993). What came
+before a course began, and raised no alarm, is as good as the baseline and counts with it, up to its size. They find soon
+what is large beside a small baseline. What they pay depends on how much they have seen, so each *course* has one
 beginning: when its wealth is no more than what a step adds (CUSUM; Page 1954). Of a Shiryaev-Roberts sum this is one
 term, so the budget holds. It holds on average over baselines, not for one that errs by five standard errors; a course
 therefore ends at `_LONGEST` times the baseline's size, when new exchanges tell next to nothing, and begins anew. An alarm
@@ -46,16 +47,28 @@ _OWN_FAMILY = {"response length": "length"} | dict.fromkeys(REWARD_SCORES, "rewa
 class Course(NamedTuple):
     """What each of k predictive bets has seen since its beginning, float64 (k,).
 
-    `seen` exchanges, the `load` that their variance is (hours included), and the `total` of their scores, signed.
+    `seen` exchanges, the `load` that their variance is (hours included), and the `total` of their scores, signed; and the
+    same of what came before the beginning.
     """
 
     seen: Floats
     load: Floats
     total: Floats
+    seen_before: Floats
+    load_before: Floats
+    total_before: Floats
 
-    def begun(self, again: Mask) -> Course:
-        """Return the courses, some of them with nothing seen."""
-        return Course(*(np.where(again, 0.0, part) for part in self))
+    def begun(self, again: Mask, *, usual: bool) -> Course:
+        """Return the courses, some of them begun anew; what these had seen came before, if it was `usual`."""
+        ended = again if usual else np.zeros_like(again)
+        return Course(
+            seen=np.where(again, 0.0, self.seen),
+            load=np.where(again, 0.0, self.load),
+            total=np.where(again, 0.0, self.total),
+            seen_before=self.seen_before + np.where(ended, self.seen, 0.0),
+            load_before=self.load_before + np.where(ended, self.load, 0.0),
+            total_before=self.total_before + np.where(ended, self.total, 0.0),
+        )
 
 
 class Scores:
@@ -148,7 +161,7 @@ class PredictiveBank:
 
     def start(self) -> Course:
         """Return courses that have seen nothing."""
-        return Course(*np.zeros((3, len(self.processes))))
+        return Course(*np.zeros((len(Course._fields), len(self.processes))))
 
     def over(self, course: Course) -> Mask:
         """Tell which courses have come to their end."""
@@ -160,18 +173,22 @@ class PredictiveBank:
         n = _spread(np.concatenate([seen for seen, _ in found]))
         pairs = zip(found, self._scores, strict=True)
         signed = np.concatenate([(sums[:, None] * each.signs).ravel() for (_, sums), each in pairs])
-        after = Course(
-            course.seen + n,
-            course.load + n * (1.0 + delta.error),
-            course.total + np.repeat(signed, len(_PREDICTIVE_STAKES)),
+        after = course._replace(
+            seen=course.seen + n,
+            load=course.load + n * (1.0 + delta.error),
+            total=course.total + np.repeat(signed, len(_PREDICTIVE_STAKES)),
         )
         return self._log_wealth(after) - self._log_wealth(course), after
 
     def _log_wealth(self, course: Course) -> Floats:
         """Return the log likelihood ratios of what courses have seen."""
-        stake = self._stake / (1.0 + course.seen / self._size)
-        variance = self._dispersion * (course.load + course.seen**2 / self._size)
-        ratio: Floats = stake * course.total - stake**2 * variance / 2
+        # As many exchanges as the mean of those before is worth, no more than the baseline.
+        worth = course.seen_before**2 / np.maximum(course.load_before, 1.0)
+        known = self._size + np.minimum(worth, self._size)
+        mean = course.total_before / np.maximum(course.seen_before, 1.0) * (1.0 - self._size / known)
+        stake = self._stake / (1.0 + course.seen / known)
+        variance = self._dispersion * (course.load + course.seen**2 / known)
+        ratio: Floats = stake * (course.total - course.seen * mean) - stake**2 * variance / 2
         return ratio
 
 

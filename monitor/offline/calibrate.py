@@ -192,7 +192,9 @@ def count_alarms(stream: Stream, budgets: Sequence[float]) -> NDArray[np.int64]:
     with np.errstate(over="ignore", under="ignore", divide="ignore"):
         for elapsed, bucket in stream.minutes:
             fresh = min(elapsed, LONGEST_STEP)
-            again, course = detectors[0].begin_again(np.log(wealth[lowest]), course, float(np.log(fresh)))
+            again, course = detectors[0].begin_again(
+                np.log(wealth[lowest]), course, float(np.log(fresh)), alarmed=bool(standing[lowest])
+            )
             won, course = detectors[0].bet(bucket, visit, course)
             visit = detectors[0].visit_after(visit, bucket)
             grown = np.where(predictive, np.where(again, fresh, wealth), wealth + fresh)

@@ -89,15 +89,15 @@ def test_a_course_begins_anew_without_wealth_and_at_its_end(reference: Baseline)
     detector = Detector(reference, 1.0)
     predictive = detector.is_predictive
     poor = np.where(predictive, -1.0, 3.0)
-    seen = Course(*np.full((3, int(predictive.sum())), 7.0))
-    again, begun = detector.begin_again(poor, seen, fresh=0.0)
+    seen = Course(*np.full((6, int(predictive.sum())), 7.0))
+    again, begun = detector.begin_again(poor, seen, fresh=0.0, alarmed=False)
     assert (again == predictive).all()
     assert not begun.seen.any()
-    again, begun = detector.begin_again(poor + 2.0, seen, fresh=0.0)
+    again, begun = detector.begin_again(poor + 2.0, seen, fresh=0.0, alarmed=False)
     assert not again.any()
     assert begun.total.tolist() == seen.total.tolist()
     endless = seen._replace(seen=np.full_like(seen.seen, 1e9))
-    assert (detector.begin_again(poor + 2.0, endless, fresh=0.0)[0] == predictive).all()
+    assert (detector.begin_again(poor + 2.0, endless, fresh=0.0, alarmed=False)[0] == predictive).all()
 
 
 def test_what_an_hour_expects_of_a_reward_is_a_mean_over_rewards(reference: Baseline):
@@ -127,9 +127,8 @@ def test_a_course_that_begins_anew_at_its_end_dates_a_change_from_there(referenc
     """What it wins from then on says nothing of when it had begun before."""
     detector = Detector(reference, 1.0)
     start, predictive = detector.start(), detector.is_predictive
-    course = Course(
-        *(np.full_like(part, value) for part, value in zip(start.course, (1e9, 1e9, 0.0), strict=True))
-    )
+    endless = np.full(int(predictive.sum()), 1e9)
+    course = start.course._replace(seen=endless, load=endless)
     old = dataclasses.replace(
         start, log_wealth=np.where(predictive, 1.0, 9.0), onset=np.full(len(predictive), 5.0), course=course
     )
@@ -137,3 +136,19 @@ def test_a_course_that_begins_anew_at_its_end_dates_a_change_from_there(referenc
     after = detector.advance(old, step, minutes=1.0, now=600.0)
     assert (after.onset[predictive] == 600.0).all()
     assert (after.onset[~predictive] == 5.0).all()
+
+
+def test_what_came_before_counts_with_the_baseline(reference: Baseline):
+    """Answers that were as long before are no news; while an alarm stands nothing is taken for usual."""
+    bank = PredictiveBank([responses(independent(reference))])
+    everyone = np.ones(len(bank.processes), dtype=bool)
+    _, seen = bank.advance(answers(reference, 1000, 60.0), bank.start())
+    fresh, usual, unusual = bank.start(), seen.begun(everyone, usual=True), seen.begun(everyone, usual=False)
+    step = answers(reference, 300, 18.0)
+    won = [bank.advance(step, course)[0][longer(bank)].max() for course in (fresh, usual, unusual)]
+    assert won[1] < won[0] - 0.2
+    assert won[2] == won[0]
+    moved = answers(reference, 600, 240.0)
+    quiet = bank.advance(answers(reference, 1000, 0.0), bank.start())[1].begun(everyone, usual=True)
+    late, soon = (bank.advance(moved, course)[0][longer(bank)].max() for course in (fresh, quiet))
+    assert soon > late + 1.0
