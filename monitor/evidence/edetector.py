@@ -222,7 +222,9 @@ class Detector:
             return evidence
         dropped, wealth = (np.where(part, -np.inf, evidence.log_wealth) for part in (~mine, mine))
         carried = self.total(dropped) > self.total(wealth)
-        left = replace(evidence, log_wealth=wealth)
+        # What they have seen is not taken for usual either.
+        course = evidence.course.begun(mine[self._first_predictive :], usual=False)
+        left = replace(evidence, log_wealth=wealth, course=course)
         if not evidence.alarmed or not carried:
             return left
         stands = self.total(wealth) >= self.log_alarm

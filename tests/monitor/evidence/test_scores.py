@@ -152,3 +152,16 @@ def test_what_came_before_counts_with_the_baseline(reference: Baseline):
     quiet = bank.advance(answers(reference, 1000, 0.0), bank.start())[1].begun(everyone, usual=True)
     late, soon = (bank.advance(moved, course)[0][longer(bank)].max() for course in (fresh, quiet))
     assert soon > late + 1.0
+
+
+def test_what_is_left_out_is_not_taken_for_usual(reference: Baseline):
+    """Rewards of a changed scorer, whose processes are dropped, do not count with the baseline once it is put right."""
+    detector = Detector(reference, 1.0)
+    evidence, names = detector.start(), frozenset({"response length"})
+    for minute in range(20):
+        step = answers(reference, 50, 40.0).bucket
+        evidence = detector.advance(evidence, step, minutes=1.0, now=60.0 * minute)
+        evidence = detector.without(evidence, names)
+    mine = [i for i, p in enumerate(detector.processes) if detector.is_predictive[i] and p.name in names]
+    first = int(np.argmax(detector.is_predictive))
+    assert not evidence.course.total_before[[i - first for i in mine]].any()
