@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-_BLOCKS = (10, 30, 100)
+_BLOCKS = (10, 30, 100, 300)
 _FEWEST_BLOCKS = 12
 # Scores of less variance than this are constant.
 _LEAST = 1e-12
