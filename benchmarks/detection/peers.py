@@ -193,7 +193,7 @@ def _changed_stream(rng: Random, world: World, change: Change) -> Rows:
 
 
 def ask(arrays: Arrays, interpreters: list[Path], folder: Path) -> dict[str, Any]:
-    """Have the peers answer, each interpreter for what is installed beside it; without any, what they said before.
+    """Have the peers answer, each interpreter for what is installed beside it; return that and what others said before.
 
     Answers are kept in the folder under the hash of what was asked: peers take hours and do not change when ours does.
     """

@@ -132,6 +132,8 @@ class Detector:
             whole[process.family] += process.weight
         self._log_weight = np.log([_SHARES[p.family] * p.weight / whole[p.family] for p in self.processes])
         self._first_predictive = len(self.processes) - len(self._predictive.processes)
+        # Which processes (p,) have courses.
+        self.is_predictive: Mask = np.arange(len(self.processes)) >= self._first_predictive
 
     @property
     def log_weights(self) -> Floats:
@@ -170,11 +172,6 @@ class Detector:
         first = self._first_predictive
         again = (log_wealth[first:] <= fresh) | self._predictive.over(course)
         return np.concatenate([np.zeros(first, dtype=bool), again]), course.begun(again, usual=not alarmed)
-
-    @property
-    def is_predictive(self) -> Mask:
-        """Which processes (p,) have courses."""
-        return np.arange(len(self.processes)) >= self._first_predictive
 
     def start(self) -> Evidence:
         """Return evidence of nothing yet."""
