@@ -1,6 +1,6 @@
 """Keeping child processes alive: start, prefix their lines, start again with back-off, stop in order.
 
-Law of this file: it knows processes, not what they do. A child dies with its parent (Linux: PR_SET_PDEATHSIG) and
+Law of this file: it knows processes, not what they do. A child dies with its parent (`monitor.contract.leashed`) and
 runs in its own session, so that Ctrl-C reaches the supervisor alone and the order of stopping is ours. What dies is
 started again for ever; only an essential child that never got ready is given up, as a fault of set-up.
 """
@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-_PR_SET_PDEATHSIG = 1
+from monitor.contract.leashed import leashed
+
 _CONFIG_FAULT = 2
 _HEALTHY_AFTER_S = 30.0
 _FIRST_DELAY_S = 0.5
@@ -102,14 +101,18 @@ class Supervised:
         started = time.monotonic()
         # A pipe of our own: asyncio's would make wait() last until the child's children have closed it too (3.11).
         lines, given = os.pipe()
-        process = await asyncio.create_subprocess_exec(
-            *self.child.command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=given,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
-        )
+        # A child inherits what is blocked: no SIGHUP reaches it before it can ignore it (`leashed` does, then unblocks).
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *leashed(self.child.command),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=given,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
         os.close(given)
         self._process, self.pid = process, process.pid
         self.starts += 1
@@ -220,12 +223,3 @@ async def answers(url: str) -> bool:
                 writer.close()
     except (OSError, TimeoutError):
         return False
-
-
-def _die_with_parent() -> None:
-    """Run in the child between fork and exec: SIGTERM when the supervisor dies, however it dies.
-
-    SIGHUP is ignored until the child knows what to do about it.
-    """
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from monitor.contract.config import Config, load_config
+from monitor.contract.leashed import leashed
 
 BASELINE_SIZE = 1_000
 _EVALUATE_EVERY_S = 1.0
@@ -111,8 +112,7 @@ async def start(config_file: Path) -> Running:
     log = config_file.with_name("driftgate.log")
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "monitor.demo.leashed", sys.executable, "-P", "-m"),
-            *("proxy", "up", "--config", str(config_file)),
+            *leashed([sys.executable, "-P", "-m", "proxy", "up", "--config", str(config_file)]),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,

@@ -7,7 +7,6 @@ and shared memory that its Python backend leaves after a kill are removed before
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import signal
@@ -16,7 +15,6 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
@@ -24,6 +22,7 @@ from typing import BinaryIO
 import structlog
 
 from monitor.contract.config import Config
+from monitor.contract.leashed import leashed
 from monitor.scorer.open import model_repository
 from monitor.triton.plan import (
     Plan,
@@ -39,7 +38,6 @@ START_S = 60.0
 STOP_S = 15.0
 _POLL_S = 0.1
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps shared memory, not a temporary file
-_PR_SET_PDEATHSIG = 1
 _STUB = b"triton_python_backend_stub"
 # What Triton logs about a model that does not load, the reason last.
 _NOT_LOADED = re.compile(r"failed to load '(?P<model>[^']+)'[^:]*: (?P<reason>.+)")
@@ -59,15 +57,14 @@ class TritonServer:
         with _output(plan) as output:
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - the command is ours
-                    plan.command,
+                    leashed(plan.command),
                     env=plan.environment,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    preexec_fn=_die_with_parent(),  # noqa: PLW1509 - one system call, prepared before the fork
                 )
             except OSError as error:
-                raise TritonFault(f"{plan.command[0]} cannot be started: {error.strerror}") from None
+                raise TritonFault(f"the embedded Triton cannot be started: {error.strerror}") from None
 
     @property
     def pid(self) -> int:
@@ -198,16 +195,6 @@ def _remove_leftovers(prefix: str) -> None:
             continue  # it ended meanwhile, or is not ours
     for region in _SHARED_MEMORY.glob(f"{prefix}*"):
         region.unlink(missing_ok=True)
-
-
-def _die_with_parent() -> Callable[[], None]:
-    """Return what the child calls so that the kernel stops it when this process is gone (prctl(2))."""
-    libc = ctypes.CDLL(None)
-
-    def before_exec() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-    return before_exec
 
 
 def _answers(url: str) -> bool:

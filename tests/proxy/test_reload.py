@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import http.client
 import json
 import os
@@ -10,7 +9,6 @@ import pty
 import signal
 import subprocess
 import sys
-import termios
 import threading
 import time
 from collections.abc import Callable
@@ -31,6 +29,12 @@ from tests.proxy.test_server import adds_up, ask
 
 Serve = Callable[[type[BaseHTTPRequestHandler]], str]
 REACH_ME = "a@b.example, please"
+# The leader of a session makes its standard input the session's terminal, then becomes the command.
+TAKE_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 class Old(Model):
@@ -242,20 +246,25 @@ def test_a_terminal_that_goes_away_stops_the_proxy(tmp_path: Path, serve: Serve)
     """SIGHUP means both; where the terminal is gone it is the end, with a drain and status 0."""
     ours, theirs = pty.openpty()
 
-    def take_terminal() -> None:
-        os.setsid()
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
     state = str(tmp_path / "state")
     command = [sys.executable, "-m", "proxy", "proxy", "--upstream", serve(Old) + "/v1", "--state", state]
     log = tmp_path / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*command, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"],
+            [
+                sys.executable,
+                "-c",
+                TAKE_TERMINAL,
+                *command,
+                "--listen",
+                "127.0.0.1:0",
+                "--admin",
+                "127.0.0.1:0",
+            ],
             stdin=theirs,
             stdout=output,
             stderr=output,
-            preexec_fn=take_terminal,  # noqa: PLW1509 - a controlling terminal can be had only there
+            start_new_session=True,
         )
     os.close(theirs)
     try:
