@@ -35,8 +35,8 @@ bench: install
 bench-proxy: install
 	$(BIN)/python benchmarks/proxy/speed.py
 
-# What the detection raises on nothing, how soon it sees a change and what it says of it, as a page of docs; hours on one
-# core. Peers are measured where PEERS names Python interpreters that have them (benchmarks/detection/peers.txt).
+# What the detection raises on nothing, how soon it sees a change and what it says of it, as a page of docs; hours.
+# Peers are measured where PEERS names Python interpreters that have them (benchmarks/detection/peers.txt).
 bench-detection: install
 	$(BIN)/python -m benchmarks.detection $(DATA) --peers $(PEERS) --plots docs/img --out docs/detection-measured.md
 

@@ -13,6 +13,7 @@ found last, are kept in `--cache`, outside the repository, so sections may be ru
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -21,9 +22,12 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from benchmarks.detection import coverage, drifts, equal_power, nulls, peer_tables, peers, plots, windows
 from benchmarks.detection.pools import Data
 from benchmarks.detection.report import Kept
+from benchmarks.detection.seeds import Seeds, seeds
 from benchmarks.detection.worlds import worlds
 from monitor.commands.terminal import progress
 from monitor.threads import use_one_thread
@@ -44,9 +48,9 @@ class Sizes(NamedTuple):
     peer_windows: int
 
 
-FULL = Sizes(days=30.0, seeds=20, baselines=10, runs=10, repeats=8, intervals=40, peer_windows=200)
+FULL = Sizes(days=30.0, seeds=20, baselines=20, runs=5, repeats=8, intervals=40, peer_windows=200)
 QUICK = Sizes(days=2.0, seeds=1, baselines=1, runs=2, repeats=1, intervals=10, peer_windows=8)
-Section = Callable[[Data, argparse.Namespace, Sizes], None]
+Section = Callable[[Seeds, argparse.Namespace, Sizes], None]
 
 
 def main() -> None:
@@ -72,6 +76,9 @@ def main() -> None:
         default=[],
         help="Python interpreters of peers; without, their kept answers",
     )
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="processes for nulls and drifts"
+    )
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "driftgate-detection")
     for field, whole in FULL._asdict().items():
         parser.add_argument(f"--{field}", type=type(whole), help=f"full: {whole:g}")
@@ -85,8 +92,9 @@ def main() -> None:
     if arguments.write:
         windows.write_sides(data, arguments.scenario, arguments.write)
         return
-    for name in arguments.only:
-        SECTIONS[name](data, arguments, sizes)
+    with seeds(data, arguments.jobs) as run:
+        for name in arguments.only:
+            SECTIONS[name](run, arguments, sizes)
     kept = Kept(arguments.cache)
     if arguments.plots:
         _draw(kept, arguments.plots)
@@ -96,13 +104,13 @@ def main() -> None:
         arguments.out.write_text(page, encoding="utf-8")
 
 
-def _nulls(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
+def _nulls(run: Seeds, arguments: argparse.Namespace, sizes: Sizes) -> None:
     chosen = [null for null in nulls.NULLS if arguments.null in null.title]
-    kept, pools = Kept(arguments.cache), nulls.pools(data)
+    kept = Kept(arguments.cache)
+    nulls.pools(run.data)  # scored once, before others read it
     with _ticking("nulls", len(chosen) * sizes.seeds) as tick:
         for null in chosen:
-            pool = pools[null.pool]
-            found = nulls.count(null, pool, data.identity, days=sizes.days, seeds=sizes.seeds, tick=tick)
+            found = nulls.count(null, sizes.days, sizes.seeds, run, tick)
             _say(f"{null.title}: {found.alarms}")
             kept.found.setdefault("nulls", {})[null.title] = nulls.packed(found)
             counted = nulls.unpacked(kept.found["nulls"])
@@ -115,12 +123,13 @@ def _nulls(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
             kept.keep("nulls", said, [("", nulls.write(counted))], alarms=alarms)
 
 
-def _drifts(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
+def _drifts(run: Seeds, arguments: argparse.Namespace, sizes: Sizes) -> None:
     kept = Kept(arguments.cache)
     how = drifts.How(sizes.baselines, sizes.runs, arguments.learn_days, arguments.change)
     with _ticking("drifts", None) as tick:
         for name in [name for name in worlds() if arguments.world in name]:
-            mine = list(drifts.measure(data, name, how, tick))
+            worlds()[name](run.data, np.random.default_rng(0), 0)  # scored once, before others read it
+            mine = list(drifts.measure(name, how, run, tick))
             for cell in mine:
                 _say(f"{cell.change.title}: {cell.delays.write(0.5)}, {cell.delays.write(0.9)}")
             kept.found.setdefault("worlds", {})[name] = drifts.packed(mine)
@@ -158,7 +167,8 @@ def _keep_drifts(kept: Kept, cells: list[drifts.Cell], sizes: Sizes) -> None:
     kept.keep("drifts", said, parts, delays=found, horizons=horizons, sums=drifts.sums(cells))
 
 
-def _windows(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
+def _windows(run: Seeds, arguments: argparse.Namespace, sizes: Sizes) -> None:
+    data = run.data
     found: list[windows.Seen] = []
     rows: list[tuple[str, ...]] = []
     with _ticking("windows", None) as tick:
@@ -175,7 +185,8 @@ def _windows(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
     Kept(arguments.cache).keep("windows", said, parts, windows=windows.counts(found))
 
 
-def _coverage(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
+def _coverage(run: Seeds, arguments: argparse.Namespace, sizes: Sizes) -> None:
+    data = run.data
     baselines = 3 * sizes.baselines
     with _ticking("intervals", 2 * baselines) as tick:
         held = list(coverage.measure_coverage(data, baselines=baselines, windows=sizes.intervals, tick=tick))
@@ -184,7 +195,8 @@ def _coverage(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
     Kept(arguments.cache).keep("coverage", said, parts, coverage=coverage.counts(held))
 
 
-def _peers(data: Data, arguments: argparse.Namespace, sizes: Sizes) -> None:
+def _peers(run: Seeds, arguments: argparse.Namespace, sizes: Sizes) -> None:
+    data = run.data
     chosen = peers.Sizes(sizes.peer_windows, sizes.days, sizes.baselines)
     with _ticking("peers' windows", len(peers.CASES)) as tick:
         arrays = peers.prepare(data, chosen, arguments.world, tick)

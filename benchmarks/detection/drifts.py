@@ -17,6 +17,7 @@ import numpy as np
 from benchmarks.detection.figures import Delays, Share, table
 from benchmarks.detection.live import Alarm, Sight, alarms, learn, verdict_at
 from benchmarks.detection.pools import Data
+from benchmarks.detection.seeds import Seeds
 from benchmarks.detection.streams import (
     DAY,
     MINUTE,
@@ -93,24 +94,36 @@ class How(NamedTuple):
     only: str = ""
 
 
-def measure(data: Data, name: str, how: How, tick: Callable[[], None]) -> Iterator[Cell]:
+class Task(NamedTuple):
+    """A world by its name, one of its seeds, and how much is run on it."""
+
+    world: str
+    seed: int
+    how: How
+
+
+def measure(name: str, how: How, run: Seeds, tick: Callable[[], None]) -> Iterator[Cell]:
     """Yield every cell of a world."""
-    found: dict[str, list[Run]] = {}
-    changes: dict[str, Change] = {}
-    for seed in range(how.baselines):
-        rng = np.random.default_rng([2, seed])
-        world = worlds()[name](data, rng, seed)
-        history = history_of(world, how.learn_days)
-        sight = Sight(learn(world.pool, history, data.identity), world.pool)
-        for change in world.changes:
-            if how.only not in change.title:
-                continue
-            changes[change.title] = change
-            mine = found.setdefault(change.title, [])
-            mine += [one_run(sight, world, change, rng) for _ in range(how.runs)]
+    found: dict[str, Cell] = {}
+    for cells in run.over(cells_of, [Task(name, seed, how) for seed in range(how.baselines)]):
+        for cell in cells:
+            before = found.get(cell.change.title)
+            runs = (*before.runs, *cell.runs) if before else cell.runs
+            found[cell.change.title] = cell._replace(runs=runs)
         tick()
-    for title, change in changes.items():
-        yield Cell(name, change._replace(rows=change.rows[:0]), tuple(found[title]), horizon_of(world))
+    yield from found.values()
+
+
+def cells_of(data: Data, task: Task) -> list[Cell]:
+    """Return the cells of a seed: one baseline, and the runs of every change on it."""
+    rng, how = np.random.default_rng([2, task.seed]), task.how
+    world = worlds()[task.world](data, rng, task.seed)
+    sight = Sight(learn(world.pool, history_of(world, how.learn_days), data.identity), world.pool)
+    cells = []
+    for change in (change for change in world.changes if how.only in change.title):
+        runs = tuple(one_run(sight, world, change, rng) for _ in range(how.runs))
+        cells.append(Cell(task.world, change._replace(rows=change.rows[:0]), runs, horizon_of(world)))
+    return cells
 
 
 def horizon_of(world: World) -> float:

@@ -8,7 +8,7 @@ are told of (`minor`, `critical`). A rate of one in 30 days is what the configur
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from benchmarks.detection.figures import Rate, table
 from benchmarks.detection.live import SIZE, Alarm, Sight, alarms, learn, verdict_at
 from benchmarks.detection.pools import Data, Pool
+from benchmarks.detection.seeds import Seeds
 from benchmarks.detection.streams import (
     DAY,
     Generator,
@@ -96,24 +97,34 @@ def pools(data: Data) -> dict[str, Pool]:
     }
 
 
-def count(
-    null: Null, pool: Pool, identity: str, *, days: float, seeds: int, tick: Callable[[], None]
-) -> Counted:
+class Task(NamedTuple):
+    """A null, one of its seeds, and the days of its stream."""
+
+    null: Null
+    seed: int
+    days: float
+
+
+def count(null: Null, days: float, seeds: int, run: Seeds, tick: Callable[[], None]) -> Counted:
     """Run a null over its seeds."""
     events, raised, families = 0, 0, Counter[str]()
-    for seed in range(seeds):
-        for tier, family in _alarms(null, pool, identity, days, np.random.default_rng([1, seed])):
-            events, raised = events + 1, raised + (tier in {Tier.MINOR, Tier.CRITICAL})
-            families[family] += 1
+    for found in run.over(alarms_of, [Task(null, seed, days) for seed in range(seeds)]):
+        events += len(found)
+        raised += sum(tier in {Tier.MINOR, Tier.CRITICAL} for tier, _ in found)
+        families.update(family for _, family in found)
         tick()
     return Counted(null, Rate(events, days * seeds), raised, families)
 
 
-def _alarms(null: Null, pool: Pool, identity: str, days: float, rng: Random) -> Iterator[tuple[Tier, str]]:
-    history, stream = drawn(null, pool, days, rng)
-    sight = Sight(learn(pool, history, identity), pool)
-    for alarm in alarms(sight, stream, again=True):
-        yield verdict_at(sight, stream, alarm).tier, _richest(alarm)
+def alarms_of(data: Data, task: Task) -> list[tuple[Tier, str]]:
+    """Return the tier of each alarm of a seed, and the family that held most of its evidence."""
+    pool = pools(data)[task.null.pool]
+    history, stream = drawn(task.null, pool, task.days, np.random.default_rng([1, task.seed]))
+    sight = Sight(learn(pool, history, data.identity), pool)
+    return [
+        (verdict_at(sight, stream, alarm).tier, _richest(alarm))
+        for alarm in alarms(sight, stream, again=True)
+    ]
 
 
 def _richest(alarm: Alarm) -> str:

@@ -55,8 +55,8 @@ class Data:
         """Open it. Ends the program where there is nothing."""
         if not (folder / "scenarios.jsonl").exists():
             sys.exit(f"{folder}: no scenarios.jsonl here; nothing was measured")
+        self.folder, self.cache = folder, cache
         self._scen = _module(folder / "scen.py")
-        self._cache = cache
         self._scorer = LocalScorer(SHIPPED)
         self._pools: dict[tuple[str, ...], Pool] = {}
         self.identity = self._scorer.identity
@@ -82,13 +82,13 @@ class Data:
         """Score exchanges, or fetch their scores."""
         texts = msgspec.json.encode([(e.prompt, e.response) for e in exchanges])
         digest = hashlib.blake2b(self.identity.encode() + texts, digest_size=12).hexdigest()
-        path = self._cache / f"{digest}.npz"
+        path = self.cache / f"{digest}.npz"
         if path.exists():
             with np.load(path) as kept:
                 return Scored(exchanges, kept["prompt"], kept["response"], kept["reward"], {})
         scored = score_all(exchanges, self._scorer)
         if not scored.errors:
-            self._cache.mkdir(parents=True, exist_ok=True)
+            self.cache.mkdir(parents=True, exist_ok=True)
             np.savez(path, prompt=scored.prompt, response=scored.response, reward=scored.reward)
         return scored
 
