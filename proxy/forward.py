@@ -19,7 +19,7 @@ from proxy.capture import Capture
 from proxy.client import Client, Receive, Scope, Send
 from proxy.endpoints import endpoint_of
 from proxy.faults import Answer, ClientLeft, UpstreamFault, fault_answer
-from proxy.headers import EXCHANGE, STATUS, WEBSOCKET_ASKED, to_client, value_of
+from proxy.headers import EXCHANGE, STATUS, WEBSOCKET_ASKED, to_client, type_and_coding, value_of
 from proxy.mirror import Mirror
 from proxy.request_side import RequestSide
 from proxy.routing import Router
@@ -170,12 +170,12 @@ class _Forwarding:
     def _note_head(self, reply: Reply) -> bytes:
         """Note what a reply's head says; return its content type."""
         self.status = reply.status
-        content_type = value_of(reply.headers, b"content-type")
+        content_type, coding = type_and_coding(reply.headers)
         capture = self.capture
         if capture is not None:
             capture.status = reply.status
             capture.content_type = content_type
-            if coding := value_of(reply.headers, b"content-encoding"):
+            if coding:
                 capture.content_coding = coding
         return content_type
 

@@ -53,6 +53,18 @@ def value_of(headers: Headers, name: bytes) -> bytes:
     return b""
 
 
+def type_and_coding(headers: Headers) -> tuple[bytes, bytes]:
+    """Return the first values of Content-Type and Content-Encoding, found in one pass; empty when absent."""
+    content_type, coding = b"", b""
+    for key, value in headers:
+        length = len(key)
+        if length == 12 and not content_type and key.lower() == b"content-type":
+            content_type = value
+        elif length == 16 and not coding and key.lower() == b"content-encoding":
+            coding = value
+    return content_type, coding
+
+
 def to_upstream(headers: Headers) -> list[tuple[bytes, bytes]]:
     """Return the request headers that go upstream (names are lower case already, as ASGI demands)."""
     dropped = _with_named_by_connection(headers, REQUEST_DROPPED)

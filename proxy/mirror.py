@@ -62,19 +62,19 @@ class Mirror:
     """The serving thread's side: decides what is captured and takes captures in."""
 
     def __init__(self, config: MirrorConfig, board: Scoreboard, salt: bytes, clock: Clock) -> None:
-        self._config = config
         self._slots = board.slots
         self._users = Users(salt)
         self._ids = ExchangeIds()
-        self._share = int(config.sample * 2**64)
         self.clock = clock
         self.budget = Budget(config.queue_bytes)
         self.queue: deque[Capture] = deque()
+        self.reconfigure(config)
 
     def reconfigure(self, config: MirrorConfig) -> None:
         """Go on with another configuration; called by the serving thread."""
         self._config = config
         self._share = int(config.sample * 2**64)
+        self._everything = config.enabled and config.sample >= 1.0
         self.budget.limit = config.queue_bytes
 
     def new_id(self, now: float) -> str:
@@ -86,10 +86,11 @@ class Mirror:
     ) -> Capture | None:
         """Start a capture, or count why there is none; `now` and `began` are one moment on both clocks."""
         facts = request_facts(headers) if endpoint else NO_FACTS
-        reason = self._reason_against(exchange_id, endpoint, facts)
-        if reason:
-            self._slots[_DROPPED[reason]] += 1
-            return None
+        if not self._everything or not endpoint or facts.opted_out:
+            reason = self._reason_against(exchange_id, endpoint, facts)
+            if reason:
+                self._slots[_DROPPED[reason]] += 1
+                return None
         user = self._users.of(facts.credential) if facts.credential else ""
         limit, budget = self._config.max_body_bytes, self.budget
         budget.taken += CAPTURE_OVERHEAD

@@ -13,7 +13,9 @@ import msgspec
 
 from monitor.contract.messages import Message, content_text, read_conversation
 from proxy.endpoints.shape import (
+    UNCOUNTED,
     Answered,
+    AnyUsage,
     Asked,
     Function,
     ToolCall,
@@ -63,7 +65,7 @@ class _Answer(msgspec.Struct, gc=False):
 
     choices: list[_Choice] | None = None
     model: Any = None
-    usage: Any = None
+    usage: AnyUsage = None
     error: Any = None
 
 
@@ -142,14 +144,15 @@ class _Stream:
         self.calls: dict[Any, list[str]] = {}
         self.model = ""
         self.finish: str | None = None
-        self.usage: Any = None
+        self.counted: tuple[int | None, int | None] = UNCOUNTED
         self.error: str | None = None
         self.done = False
 
     def add(self, chunk: _Answer) -> None:
         """Add a chunk."""
         self.model = self.model or text_of(chunk.model)
-        self.usage = chunk.usage or self.usage
+        if chunk.usage is not None and (counted := tokens(chunk.usage)) != UNCOUNTED:
+            self.counted = counted
         self.error = error_code(chunk.error) or self.error
         for choice in chunk.choices or ():
             if choice.index in (0, None):
@@ -188,7 +191,7 @@ def read_events(events: Iterable[bytes]) -> Answered:
             stream.done = True
         elif data:
             stream.add(_answer.decode(data))
-    prompt_tokens, response_tokens = tokens(stream.usage)
+    prompt_tokens, response_tokens = stream.counted
     refusal = "".join(stream.refusal)
     return Answered(
         "".join(stream.text) or refusal,

@@ -11,7 +11,17 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from proxy.endpoints.shape import Answered, Asked, error_code, text_of, text_or_none, tokens, user_of
+from proxy.endpoints.shape import (
+    UNCOUNTED,
+    Answered,
+    AnyUsage,
+    Asked,
+    error_code,
+    text_of,
+    text_or_none,
+    tokens,
+    user_of,
+)
 
 
 class _Request(msgspec.Struct):
@@ -31,7 +41,7 @@ class _Choice(msgspec.Struct):
 class _Answer(msgspec.Struct):
     choices: list[_Choice] | None = None
     model: Any = None
-    usage: Any = None
+    usage: AnyUsage = None
     error: Any = None
 
 
@@ -76,17 +86,19 @@ def read_events(events: Iterable[bytes]) -> Answered:
 
 
 def _read(chunks: list[_Answer]) -> Answered:
-    text, finish, usage, error, model, found = [], None, None, None, "", False
+    text, finish, error, model, found = [], None, None, "", False
+    counted: tuple[int | None, int | None] = UNCOUNTED
     for chunk in chunks:
         model = model or text_of(chunk.model)
-        usage = chunk.usage or usage
+        if (mine := tokens(chunk.usage)) != UNCOUNTED:
+            counted = mine
         error = error_code(chunk.error) or error
         for choice in chunk.choices or ():
             if choice.index in (0, None):
                 found = True
                 text.append(text_of(choice.text))
                 finish = text_or_none(choice.finish_reason) or finish
-    prompt_tokens, response_tokens = tokens(usage)
+    prompt_tokens, response_tokens = counted
     return Answered(
         "".join(text) if found else None,
         model,

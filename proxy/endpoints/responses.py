@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from monitor.contract.messages import read_conversation
-from proxy.endpoints.shape import Answered, Asked, call_text, error_code, text_of, tokens, user_of
+from proxy.endpoints.shape import Answered, AnyUsage, Asked, call_text, error_code, text_of, tokens, user_of
 
 _FINISH_OF_INCOMPLETE = {"max_output_tokens": "length", "content_filter": "content_filter"}
 _UNFINISHED = frozenset({"failed", "in_progress", "cancelled", "queued"})
@@ -45,7 +45,7 @@ class _Response(msgspec.Struct):
     model: Any = None
     status: Any = None
     incomplete_details: Any = None
-    usage: Any = None
+    usage: AnyUsage = None
     error: Any = None
 
 

@@ -12,6 +12,8 @@ import msgspec
 
 # Larger counts are nonsense, and no encoding on the way holds them.
 LARGEST = 2**53
+# Token counts of an answer that has none.
+UNCOUNTED = (None, None)
 
 # What a JSON decoder raises for bytes that are no JSON of the shape.
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -74,20 +76,32 @@ def call_text(name: Any, arguments: Any) -> str:
     return f"{text_of(name)}({text_of(arguments)})"
 
 
-def tokens(usage: Any) -> tuple[int | None, int | None]:
+class Usage(msgspec.Struct, gc=False):
+    """Counts of tokens under their two namings; the details that servers add are not decoded."""
+
+    prompt_tokens: Any = None
+    completion_tokens: Any = None
+    input_tokens: Any = None
+    output_tokens: Any = None
+
+
+# Whatever else stands in its place is no reason to lose an answer.
+AnyUsage = Usage | list[Any] | str | float | bool | None
+
+
+def tokens(usage: AnyUsage) -> tuple[int | None, int | None]:
     """Read prompt and response tokens from a usage object of either naming; None where absent."""
-    if not isinstance(usage, dict):
-        return None, None
-    asked, answered = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if type(usage) is not Usage:
+        return UNCOUNTED
+    asked, answered = usage.prompt_tokens, usage.completion_tokens
     if type(asked) is type(answered) is int and 0 <= asked <= LARGEST and 0 <= answered <= LARGEST:
         return asked, answered
-    return _count(usage, "prompt_tokens", "input_tokens"), _count(usage, "completion_tokens", "output_tokens")
+    return _count(asked, usage.input_tokens), _count(answered, usage.output_tokens)
 
 
-def _count(usage: dict[str, Any], name: str, other: str) -> int | None:
-    number = usage.get(name)
+def _count(number: Any, other: Any) -> int | None:
     if type(number) is not int:
-        number = usage.get(other)
+        number = other
     # A decoder's own types: a bool is not a count.
     return number if type(number) is int and 0 <= number <= LARGEST else None
 

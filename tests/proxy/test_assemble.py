@@ -295,6 +295,20 @@ def test_no_json_makes_it_fail(endpoint: str, asked: Any, answered: Any) -> None
     assert encode_exchanges([exchange(asked, [answered], endpoint=endpoint)])
 
 
+@pytest.mark.parametrize("usage", [[], [7], "many", 7, 7.5, True, {}, {"prompt_tokens": "7"}])
+@pytest.mark.parametrize("streamed", [False, True])
+def test_usage_of_another_shape_loses_nothing_else(*, usage: Any, streamed: bool) -> None:
+    """Whatever stands where counts belong, the answer is read; in a stream, what an earlier chunk counted stays."""
+    answer = chat({"content": "x"}, usage=usage)
+    if streamed:
+        counted = {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}
+        found = exchange(ASK, [counted, answer])
+        assert (found.response, found.prompt_tokens, found.response_tokens) == ("x", 7, 3)
+    else:
+        found = exchange(ASK, answer)
+        assert (found.response, found.prompt_tokens, found.response_tokens) == ("x", None, None)
+
+
 def test_nonsense_counts_are_left_out() -> None:
     """Numbers that nothing can carry do not reach the bus."""
     usage = {"prompt_tokens": 10**30, "completion_tokens": -1}

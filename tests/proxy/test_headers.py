@@ -27,6 +27,21 @@ def verdict(**changes: object) -> Verdict:
     return Verdict(**(fields | changes))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("received", "expected"),
+    [
+        ([], (b"", b"")),
+        ([(b"Content-Type", b"a"), (b"x-content-len", b"b"), (b"content-type", b"c")], (b"a", b"")),
+        ([(b"Content-Encoding", b"gzip"), (b"CONTENT-TYPE", b"a")], (b"a", b"gzip")),
+    ],
+)
+def test_type_and_coding_are_found(
+    received: list[tuple[bytes, bytes]], expected: tuple[bytes, bytes]
+) -> None:
+    """The first of each, whatever the case of its name."""
+    assert headers.type_and_coding(received) == expected
+
+
 def test_drift_status_is_written_as_documented() -> None:
     """All parameters, in the documented order."""
     line = headers.drift_status(verdict(), now=112.9, stale_s=60.0)
