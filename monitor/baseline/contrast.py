@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Vectors = NDArray[np.float32]
 
-_FOLDS = 8
+FOLDS = 8
 # Directions kept: at most so many, and one for each so many exchanges; below the fewest exchanges nothing is learnt.
 _MOST, _EXCHANGES_EACH, _FEWEST = 64, 12, 96
 # Ridge on the variances, in units of their mean over the directions kept; share of chance's singular values taken off.
@@ -69,15 +69,14 @@ def fit_contrast(prompts: Vectors, responses: Vectors) -> Contrast:
     return reduced.learn(reduced.moments(slice(None)))
 
 
-def held_out_fit(prompts: Vectors, responses: Vectors, seed: int) -> Floats:
-    """Return the answer fit (n,) of exchanges, each by a map learnt from the other folds alone."""
+def held_out_fit(prompts: Vectors, responses: Vectors, fold: NDArray[np.intp]) -> Floats:
+    """Return the answer fit (n,) of exchanges, each by a map learnt from the other folds (n,) of `FOLDS` alone."""
     fit = np.zeros(len(prompts))
     if len(prompts) < _FEWEST:
         return fit
-    fold = np.random.default_rng(seed).permutation(len(prompts)) % _FOLDS
     reduced = _Reduced(prompts, responses)
-    parts = [reduced.moments(fold == f) for f in range(_FOLDS)]
-    for f in range(_FOLDS):
+    parts = [reduced.moments(fold == f) for f in range(FOLDS)]
+    for f in range(FOLDS):
         rows = fold == f
         others = _added([part for other, part in enumerate(parts) if other != f])
         fit[rows] = reduced.learn(others).fit_of(prompts[rows], responses[rows])

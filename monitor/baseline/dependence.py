@@ -7,13 +7,12 @@ a user are taken to come together, as a session does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.baseline.overdispersion import overdispersion
+from monitor.baseline.overdispersion import counter_overdispersion, overdispersion
 from monitor.baseline.seasonality import Calendar, left_over
 from monitor.sketch.cells import CELLS
 from monitor.sketch.features import Features, Floats
@@ -44,25 +43,29 @@ def dispersion(calendar: Calendar, times: Floats, measured: Measured, prior: flo
     """Return the factors of each family of normal scores (p,), of `rate` (one of `RATES` each), `cells` (2,), `topic` (levels,)."""
     timed = calendar.visit.any()
 
-    def factor(rows: Rows, values: Floats) -> Floats:
-        if not timed:
-            return np.ones(values.shape[1])
+    def in_time(rows: Rows, values: Floats) -> Floats:
         order = np.argsort(times[rows], kind="stable")
-        return overdispersion(left_over(calendar, rows[order], values[order], prior))
+        return left_over(calendar, rows[order], values[order], prior)
+
+    def factor(rows: Rows, values: Floats) -> Floats:
+        return overdispersion(in_time(rows, values)) if timed else np.ones(values.shape[1])
+
+    def together(rows: Rows, cell: Rows, cells: int) -> float:
+        held = (cell[rows, None] == np.arange(cells)).astype(np.float64)
+        return counter_overdispersion(in_time(rows, held), held.mean(axis=0)) if timed and len(rows) else 1.0
 
     found = {family: factor(rows, scores) for family, (rows, scores) in measured.scores.items()}
     found["rate"] = np.concatenate([factor(*series) for series in _shares(measured)])
     latest = np.sort(np.argsort(times, kind="stable")[-_COUNTED:])
     cells = (measured.features.prompt_cell, measured.features.user_cell)
-    of = _of_counter if timed else _in_clusters
-    found["cells"] = np.array([of(latest[cell[latest] >= 0], cell, factor, CELLS) for cell in cells])
+    of = together if timed else _in_clusters
+    found["cells"] = np.array([of(latest[cell[latest] >= 0], cell, CELLS) for cell in cells])
     held_out, landmark = measured.far
     mine = held_out[np.argsort(times[held_out], kind="stable")[-_COUNTED:]]
     levels = [np.where(landmark < 0, -1, group[landmark]) for group in measured.neighbourhoods]
-    # Every other exchange was held out, so half of what neighbours have in common is not seen.
-    found["topic"] = np.array(
-        [2.0 * _of_counter(np.sort(mine), of, factor, LANDMARKS) - 1.0 for of in levels]
-    )
+    # A session shows best at groups as wide as what it is about, so what is found at one is reckoned with at all.
+    most = max(together(np.sort(mine), level, LANDMARKS) for level in levels)
+    found["topic"] = np.full(len(levels), most)
     return found
 
 
@@ -84,19 +87,7 @@ def _shares(measured: Measured) -> list[tuple[Rows, Floats]]:
     return series
 
 
-def _of_counter(rows: Rows, cell: Rows, factor: Callable[[Rows, Floats], Floats], cells: int) -> float:
-    """Return the factor of a counter: that of its cells, weighed by what they hold."""
-    if len(rows) < _FEWEST_HITS:
-        return 1.0
-    held = (cell[rows, None] == np.arange(cells)).astype(np.float64)
-    share = held.mean(axis=0)
-    weight = share * (1.0 - share)
-    if not weight.sum():
-        return 1.0
-    return float((factor(rows, held) * weight).sum() / weight.sum())
-
-
-def _in_clusters(rows: Rows, cell: Rows, _factor: Callable[[Rows, Floats], Floats], cells: int) -> float:
+def _in_clusters(rows: Rows, cell: Rows, cells: int) -> float:
     """Return how many equal ones an exchange meets on average, itself included, from the second moment of the cells.
 
     The busiest cell is left out: one that is always busy is no session.

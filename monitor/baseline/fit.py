@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.baseline.contrast import fit_contrast, held_out_fit
+from monitor.baseline.contrast import FOLDS, fit_contrast, held_out_fit
 from monitor.baseline.controlled import fit_controlled
 from monitor.baseline.dependence import Measured, dispersion
+from monitor.baseline.folds import Rows, folds, stretches
 from monitor.baseline.frozen import (
     Baseline,
     Encoded,
@@ -62,16 +63,17 @@ def build_baseline(
         raise BaselineError(
             f"a baseline needs at least {FEWEST} exchanges with a prompt that can be scored, got {len(prompted)}"
         )
-    prompt, asked, response, said, x, y, fit = _fit_sides(scored, features, settings)
+    times = np.array([e.time for e in scored.exchanges], dtype=np.float64)
+    stretch = stretches(times)
+    prompt, asked, response, said, x, y, fit = _fit_sides(scored, features, stretch, settings)
     answered_scores = prompt.scores.transform(x[answered])
     design = design_matrix(answered_scores, asked.assigned.cluster[answered], len(prompt.quantiser.centroids))
     response_scores = response.scores.transform(y[answered])
     rewards = scored.reward[answered].astype(np.float64)
-    expectation, answers = _fit_expectation(design, response_scores, rewards)
-    controlled, left = fit_controlled(design, response_scores, rewards)
+    expectation, answers = _fit_expectation(design, response_scores, rewards, stretch[answered])
+    controlled, left = fit_controlled(design, response_scores, rewards, stretch[answered])
     answers = answers._replace(scores=np.column_stack([answers.scores, left]))
     latency = _fit_latency(features)
-    times = np.array([e.time for e in scored.exchanges], dtype=np.float64)
     calendar = read_calendar(times, settings.time_zone)
     scores = {
         "prompt": (prompted, prompt.scores.transform(x[prompted])),
@@ -106,7 +108,8 @@ def build_baseline(
     encoded = draft.encode_assigned(scored, features, asked.assigned, said.assigned)
     encoded.residuals[answered], encoded.expected_reward[answered] = answers
     encoded.answer_fit[answered] = fit[answered]
-    draft = replace(draft, ordinary=fit_single(scored, features, encoded, settings.seed))
+    half = folds(stretch, 2, settings.seed) == 0
+    draft = replace(draft, ordinary=fit_single(scored, features, encoded, half))
     own = _Own(scored, features, encoded, (asked.held_out, said.held_out))
     return _with_reference(draft, own, calendar)
 
@@ -142,14 +145,15 @@ class _Sides(NamedTuple):
     fit: Floats
 
 
-def _fit_sides(scored: Scored, features: Features, settings: BaselineConfig) -> _Sides:
+def _fit_sides(scored: Scored, features: Features, stretch: Rows, settings: BaselineConfig) -> _Sides:
     """Learn how prompts and answers are seen."""
     prompted, answered = np.flatnonzero(features.prompted), np.flatnonzero(features.answered)
-    prompt, asked = _fit_side(scored.prompt, prompted, settings)
-    response, said = _fit_side(scored.response, answered, settings)
+    prompt, asked = _fit_side(scored.prompt, prompted, stretch, settings)
+    response, said = _fit_side(scored.response, answered, stretch, settings)
     x = prompt_features(features.prompt_style, prompt.projection.apply(scored.prompt), asked.assigned.novelty)
     fit = np.zeros(len(scored.exchanges))
-    fit[answered] = held_out_fit(scored.prompt[answered], scored.response[answered], settings.seed)
+    fold = folds(stretch[answered], FOLDS, settings.seed)
+    fit[answered] = held_out_fit(scored.prompt[answered], scored.response[answered], fold)
     axes, reward = response.projection.apply(scored.response), scored.reward.astype(np.float64)
     y = response_features(features.response_style, axes, said.assigned.novelty, fit, np.nan_to_num(reward))
     texts = [e.prompt for e in scored.exchanges], [e.response or "" for e in scored.exchanges]
@@ -173,7 +177,7 @@ def _system_scores(latency: NormalScores, features: Features) -> tuple[NDArray[n
 
 
 def _fit_side(
-    vectors: NDArray[np.float32], rows: NDArray[np.intp], settings: BaselineConfig
+    vectors: NDArray[np.float32], rows: Rows, stretch: Rows, settings: BaselineConfig
 ) -> tuple[Side, _Seen]:
     """Learn projection and clusters of the given rows; the score functions and the terms are added later."""
     nothing = NormalScores(np.zeros((0, 0)), np.zeros((0, 0)))
@@ -184,7 +188,8 @@ def _fit_side(
         quantiser = Quantiser(centroids, ranks, centroids, np.array([np.inf]))
         return Side(projection, quantiser, nothing, ()), _Seen(quantiser.assign(vectors), rows)
     projection = _principal_axes(vectors[rows].astype(np.float64))
-    fitted = fit_quantiser(vectors[rows], settings.clusters, settings.seed)
+    held_out = folds(stretch[rows], 2, settings.seed) == 1
+    fitted = fit_quantiser(vectors[rows], held_out, settings.clusters, settings.seed)
     assigned = fitted.quantiser.assign(vectors)
     assigned.novelty[rows] = fitted.novelty
     return Side(projection, fitted.quantiser, nothing, ()), _Seen(assigned, rows[fitted.held_out])
@@ -205,7 +210,9 @@ class _HeldOut(NamedTuple):
     reward: Floats
 
 
-def _fit_expectation(design: Floats, response_scores: Floats, reward: Floats) -> tuple[Expectation, _HeldOut]:
+def _fit_expectation(
+    design: Floats, response_scores: Floats, reward: Floats, stretch: Rows
+) -> tuple[Expectation, _HeldOut]:
     """Regress response scores and reward of n answers on their prompts."""
     n, width, p = len(design), design.shape[1], response_scores.shape[1]
     if n < FEWEST:
@@ -214,11 +221,12 @@ def _fit_expectation(design: Floats, response_scores: Floats, reward: Floats) ->
         return Expectation(np.zeros((width, p)), flat, np.zeros(width)), nothing
     known = ~np.isnan(reward)
     targets = np.column_stack([response_scores, np.where(known, reward, 0.0)])
-    coefficients, left = regress(design, targets)
+    coefficients, left = regress(design, targets, stretch)
     if not known.all():  # the reward and its score, the last two, are learnt where there are any
         coefficients[:, -2:], left[:, -2:] = 0.0, np.nan
         if known.sum() >= FEWEST:
-            coefficients[:, -2:], left[known, -2:] = regress(design[known], targets[known, -2:])
+            found = regress(design[known], targets[known, -2:], stretch[known])
+            coefficients[:, -2:], left[known, -2:] = found
     residuals = fit_normal_scores(left[:, :-1])
     scores = residuals.transform(left[:, :-1])
     scores[~known, -1] = 0.0

@@ -68,9 +68,11 @@ class Ordinary(NamedTuple):
 NO_ORDINARY = Ordinary(np.zeros((0, 0)), np.zeros((0, 0)), np.zeros(0), np.zeros((2, 0)), np.zeros(0))
 
 
-def fit_ordinary(features: Floats, one_sided: NDArray[np.int8], seed: int) -> Ordinary:
-    """Learn from float64 (m, q) features of the baseline; `one_sided` (q,): +1 or -1 where only that side counts."""
-    half = np.random.default_rng(seed).permutation(len(features)) % 2 == 0
+def fit_ordinary(features: Floats, one_sided: NDArray[np.int8], half: NDArray[np.bool_]) -> Ordinary:
+    """Learn from float64 (m, q) features of the baseline, tails from `half` (m,) of them and levels from the others.
+
+    `one_sided` (q,): +1 or -1 where only that side counts.
+    """
     known, others = features[half], features[~half]
     share = np.geomspace(0.5, 1.0 / max(4, len(known)), _POINTS)
     upper, scale_up = _tails(known, share, one_sided >= 0)

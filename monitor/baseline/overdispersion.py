@@ -8,6 +8,10 @@ of blocks (lugsail batch means; Vats & Flegal 2022). Tests that ignore it raise 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,35 +24,67 @@ _LEAST = 1e-12
 _STANDS_OUT = 2.0
 
 
+class _Told(NamedTuple):
+    """What blocks of one `size` tell: factors (p,), and the variance of their estimates in units of the factor squared."""
+
+    factors: Floats
+    spread: float
+    size: int
+
+
 def overdispersion(scores: Floats) -> Floats:
     """Return the variance factor (p,) >= 1 of float64 (m, p) scores given in order of time."""
-    m, p = scores.shape
-    worst = np.ones(p)
-    if m < _BLOCKS[0] * _FEWEST_BLOCKS:
-        return worst
-    varies = scores.var(axis=0) > _LEAST
-    if not varies.any():
-        return worst
-    worst[varies] = _of_varying(scores[:, varies])
+    worst = np.ones(scores.shape[1])
+    varies = _varies(scores)
+    for told in _by_blocks(scores[:, varies]):
+        worst[varies] = np.maximum(worst[varies], _drawn(told.factors, told.spread))
     return worst
 
 
-def _of_varying(scores: Floats) -> Floats:
-    (m, p), variance = scores.shape, scores.var(axis=0)
-    worst = np.ones(p)
+def counter_overdispersion(held: Floats, share: Floats) -> float:
+    """Return one factor >= 1 for all cells of a counter that hold these shares (cells,) of the exchanges.
+
+    `held`, float64 (m, cells): 1 where an exchange is held by a cell, less what is expected of it.
+
+    The cells' own factors cannot be known, since most hold little; how much they differ can (a random-effects model;
+    DerSimonian & Laird 1986). One that is two of its standard deviations above their mean is what is to be reckoned with.
+    """
+    counted = _varies(held) & (share > 0.0)
+    if not counted.any():
+        return 1.0
+    held, share = held[:, counted], share[counted]
+    weight = share / share.sum()
+    # How far the scatter of so few cells may lie above what noise makes of it on average.
+    doubt = 1.0 + math.sqrt(2.0 * float((weight**2).sum()))
+    worst = 1.0
+    for told in _by_blocks(held):
+        mean = float(weight @ told.factors)
+        # Counts of a few a block vary more than normal sums do: their fourth moment has one over their mean on top.
+        noise = told.spread * mean**2 * (1.0 + 0.5 / (share * told.size))
+        between = float(weight @ ((told.factors - mean) ** 2 - doubt * noise))
+        worst = max(worst, mean + _STANDS_OUT * math.sqrt(max(0.0, between)))
+    return worst
+
+
+def _varies(scores: Floats) -> NDArray[np.bool_]:
+    return scores.var(axis=0) > _LEAST if len(scores) else np.zeros(scores.shape[1], dtype=bool)
+
+
+def _by_blocks(scores: Floats) -> Iterator[_Told]:
+    """Yield what ever longer blocks tell of scores (m, p) that vary."""
+    (m, p), variance = scores.shape, scores.var(axis=0) if len(scores) else np.zeros(0)
     shorter, blocks_before = np.zeros(0), 0
-    for size in _BLOCKS:
+    for size in _BLOCKS if p else ():
         blocks = m // size
         if blocks < _FEWEST_BLOCKS:
             break
         means = scores[: blocks * size].reshape(blocks, size, p).mean(axis=1)
-        factor = means.var(axis=0, ddof=1) * size / variance
-        whole = 2.0 * factor - shorter if len(shorter) else factor
-        # Variance of the estimate, in units of the factor squared; shorter blocks are parts of the longer ones.
+        factors = means.var(axis=0, ddof=1) * size / variance
+        whole = 2.0 * factors - shorter if len(shorter) else factors
+        # Shorter blocks are parts of the longer ones.
         spread = 8.0 / blocks - 6.0 / blocks_before if blocks_before else 2.0 / blocks
-        worst = np.maximum(worst, _drawn(whole, spread))
-        shorter, blocks_before = factor, blocks
-    return worst
+        yield _Told(whole, spread, size)
+        shorter, blocks_before = factors, blocks
 
 
 def _drawn(factors: Floats, spread: float) -> Floats:

@@ -7,7 +7,8 @@ has changed, close to 1 for a new topic. A text beyond `FAR` of all of the basel
 its landmark: a topic that arrives gathers near few of them.
 
 Centres come from one half of the baseline and ranks from the other (split conformal; Vovk et al. 2005): texts that
-helped to place a centre lie too near to it, and would make every new text look novel. Where the novelty of the
+helped to place a centre lie too near to it, and would make every new text look novel. The halves are made of stretches
+of time (see `folds`). Where the novelty of the
 baseline's own texts is needed, each half is ranked by centres of the other.
 """
 
@@ -61,8 +62,8 @@ class Quantiser(NamedTuple):
 
     def assign(self, vectors: Vectors) -> Assigned:
         """Assign float32 (n, dim) unit vectors."""
-        cluster, _ = nearest(self.centroids, vectors)
-        landmark, distance = nearest(self.landmarks, vectors)
+        cluster, landmark = nearest(self.centroids, vectors), nearest(self.landmarks, vectors)
+        distance = distances(self.landmarks, landmark, vectors)
         grid = np.linspace(0.0, 1.0, self.ranks.shape[1])
         novelty = np.empty(len(vectors))
         for k in np.unique(cluster):
@@ -83,19 +84,24 @@ class Fitted(NamedTuple):
     novelty: Floats
 
 
-def nearest(centroids: Vectors, vectors: Vectors) -> tuple[NDArray[np.intp], Floats]:
-    """Return the index of the nearest centroid and the Euclidean distance to it."""
-    product = vectors @ centroids.T
+def nearest(centroids: Vectors, vectors: Vectors) -> NDArray[np.intp]:
+    """Return the index of the nearest centroid."""
     half = 0.5 * (centroids**2).sum(axis=1)
-    cluster = np.argmax(product - half, axis=1)
-    rows = np.arange(len(vectors))
-    squared = (vectors**2).sum(axis=1) - 2.0 * (product[rows, cluster] - half[cluster])
-    return cluster, np.sqrt(np.maximum(squared, 0.0)).astype(np.float64)
+    return np.asarray(np.argmax(vectors @ centroids.T - half, axis=1), dtype=np.intp)
 
 
-def fit_quantiser(vectors: Vectors, clusters: int, seed: int) -> Fitted:
-    """Learn centroids from one random half of float32 (m, dim) unit vectors, distance ranks from the other."""
-    held_out = np.random.default_rng(seed).permutation(len(vectors)) % 2 == 1
+def distances(centroids: Vectors, place: NDArray[np.intp], vectors: Vectors) -> Floats:
+    """Return the Euclidean distance of each vector to the centroid at its place.
+
+    Row by row and not from the matrix product, whose last digits depend on what else it multiplies: what a text is to
+    the baseline must not depend on its batch.
+    """
+    apart = vectors.astype(np.float64) - centroids[place]
+    return np.asarray(np.sqrt(np.einsum("ij,ij->i", apart, apart)), dtype=np.float64)
+
+
+def fit_quantiser(vectors: Vectors, held_out: NDArray[np.bool_], clusters: int, seed: int) -> Fitted:
+    """Learn centroids from some of float32 (m, dim) unit vectors, distance ranks from those `held_out` (m,)."""
     k = max(2, min(clusters, len(vectors) // 24))
     quantiser = _fit_half(vectors[~held_out], vectors[held_out], k, seed)
     swapped = _fit_half(vectors[held_out], vectors[~held_out], k, seed)
@@ -108,8 +114,8 @@ def _fit_half(vectors: Vectors, others: Vectors, k: int, seed: int) -> Quantiser
     centroids = _centroids(vectors, k, seed)
     landmarks = _centroids(vectors, max(2, min(LANDMARKS, len(vectors) // _TEXTS_A_LANDMARK)), seed)
     landmarks /= np.maximum(np.linalg.norm(landmarks, axis=1, keepdims=True), 1e-9)
-    own, _ = nearest(centroids, others)
-    _, distance = nearest(landmarks, others)
+    own = nearest(centroids, others)
+    distance = distances(landmarks, nearest(landmarks, others), others)
     grid = np.linspace(0.0, 1.0, RANKS)
     everywhere = np.quantile(distance, grid)
     ranks = np.tile(everywhere, (k, 1))

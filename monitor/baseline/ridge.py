@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.baseline.folds import Rows, folds
+
 Floats = NDArray[np.float64]
 
 _FOLDS = 4
@@ -15,15 +17,17 @@ _FOLDS = 4
 _PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0)
 
 
-def regress(design: Floats, targets: Floats) -> tuple[Floats, Floats]:
-    """Return the coefficients, their penalty chosen by cross-validation, and the held-out residuals."""
-    penalty, left = _held_out_residuals(design, targets)
+def regress(design: Floats, targets: Floats, stretch: Rows) -> tuple[Floats, Floats]:
+    """Return the coefficients, their penalty chosen by cross-validation, and the held-out residuals.
+
+    Rows of one `stretch` (n,) are held out together (see `folds`).
+    """
+    penalty, left = _held_out_residuals(design, targets, folds(stretch, _FOLDS, seed=0))
     return _ridge(design, targets, penalty), left
 
 
-def _held_out_residuals(design: Floats, targets: Floats) -> tuple[float, Floats]:
+def _held_out_residuals(design: Floats, targets: Floats, fold: Rows) -> tuple[float, Floats]:
     """Choose the penalty by cross-validation; return it with the held-out residuals it leaves."""
-    fold = np.random.default_rng(0).permutation(len(design)) % _FOLDS
     best: tuple[float, float, Floats] | None = None
     for share in _PENALTIES:
         penalty = share * len(design)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.baseline.frozen import Baseline, Encoded
 from monitor.baseline.ordinary import Ordinary, Unusual, fit_ordinary
@@ -79,10 +80,11 @@ def numbers(scored: Scored, features: Features, encoded: Encoded) -> Floats:
     )
 
 
-def fit_single(scored: Scored, features: Features, encoded: Encoded, seed: int) -> Ordinary:
-    """Learn what is ordinary from a baseline's own exchanges, seen as new ones are."""
+def fit_single(scored: Scored, features: Features, encoded: Encoded, half: NDArray[np.bool_]) -> Ordinary:
+    """Learn what is ordinary from a baseline's own exchanges, seen as new ones are: tails from `half` (n,) of them."""
     sides = np.array([bool(f.rising) - bool(f.falling) for f in FEATURES], dtype=np.int8)
-    return fit_ordinary(numbers(scored, features, encoded)[features.prompted], sides, seed)
+    prompted = features.prompted
+    return fit_ordinary(numbers(scored, features, encoded)[prompted], sides, half[prompted])
 
 
 def judge_single(baseline: Baseline, scored: Scored, features: Features, encoded: Encoded) -> Unusual:

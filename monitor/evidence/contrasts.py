@@ -14,7 +14,7 @@ from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
-from monitor.baseline.contrast import held_out_fit
+from monitor.baseline.contrast import FOLDS, held_out_fit
 from monitor.sketch.features import Features
 from monitor.sketch.scored import Scored
 
@@ -60,7 +60,8 @@ def behaviour_statistics(
     style_left, cut_left = standardise(free @ style), standardise(free @ cut)
     axes_left, reward_left = standardise(free @ axes), standardise(free @ reward)
     # Labels are unknown to the folds, so permuting them stays exact.
-    fit = standardise(held_out_fit(pooled.prompt[rows], pooled.response[rows], seed=0)[:, None])
+    fold = np.random.default_rng(0).permutation(len(rows)) % FOLDS
+    fit = standardise(held_out_fit(pooled.prompt[rows], pooled.response[rows], fold)[:, None])
     fit_left = standardise(free @ fit)
     blocks = [
         Block(np.hstack([style_left, cut_left, reward_left, fit_left]), peak=True),

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from monitor.baseline import Baseline
-from monitor.baseline.contrast import fit_contrast, held_out_fit
+from monitor.baseline.contrast import FOLDS, fit_contrast, held_out_fit
+from monitor.baseline.folds import folds
 from monitor.sketch.fold import fold
 from monitor.sketch.scored import Scored
 from monitor.verdict.signals import measure
@@ -50,12 +51,17 @@ def test_it_is_learnt_and_not_read_off():
     assert own.mean() > 0.3
 
 
+def singly(n: int) -> np.ndarray:
+    """Return folds of n independent exchanges."""
+    return folds(np.arange(n), FOLDS, seed=0)
+
+
 def test_held_out_fits_are_those_of_new_exchanges():
     """The baseline's own fits have the mean of new ones: within three standard errors, over several draws."""
     z = []
     for seed in range(6):
         known, new = World().make(300, seed=2 * seed), World().make(2000, seed=2 * seed + 1)
-        own = held_out_fit(known.prompt, known.response, seed=0)
+        own = held_out_fit(known.prompt, known.response, singly(300))
         fresh = fit_contrast(known.prompt, known.response).fit_of(new.prompt, new.response)
         z.append((fresh.mean() - own.mean()) / (own.std() / np.sqrt(len(own))))
     assert abs(np.mean(z)) < 1.5
@@ -67,7 +73,7 @@ def test_learning_twice_gives_the_same_map():
     known = World().make(300, seed=1)
     one, other = (fit_contrast(known.prompt, known.response) for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-    assert np.array_equal(*(held_out_fit(known.prompt, known.response, 3) for _ in range(2)))
+    assert np.array_equal(*(held_out_fit(known.prompt, known.response, singly(300)) for _ in range(2)))
 
 
 @pytest.mark.parametrize("n", [0, 95])
@@ -77,7 +83,7 @@ def test_too_few_teach_nothing(n: int):
     contrast = fit_contrast(known.prompt, known.response)
     assert not contrast.learnt
     assert not contrast.fit_of(known.prompt, known.response).any()
-    assert not held_out_fit(known.prompt, known.response, 0).any()
+    assert not held_out_fit(known.prompt, known.response, singly(n)).any()
     assert fit_contrast(*(World().make(96, seed=1)[1:3])).learnt
 
 

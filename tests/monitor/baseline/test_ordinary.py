@@ -13,6 +13,7 @@ from monitor.sketch.scored import Scored
 from tests.monitor.synthetic import World
 
 BOTH = np.zeros(5, dtype=np.int8)
+EVERY_OTHER = np.arange(1000) % 2 == 0
 
 
 def features(n: int, seed: int) -> np.ndarray:
@@ -31,7 +32,10 @@ def test_p_values_are_no_smaller_than_uniform(m: int):
     """Over 20 baselines, new exchanges fall below each level no more often than it says, and nearly as often."""
     for level in (0.05, 0.2, 0.5):
         shares = [
-            (fit_ordinary(features(m, s), BOTH, 0).judge(features(500, 1000 + s)).p_value <= level).mean()
+            (
+                fit_ordinary(features(m, s), BOTH, EVERY_OTHER[:m]).judge(features(500, 1000 + s)).p_value
+                <= level
+            ).mean()
             for s in range(20)
         ]
         assert np.mean(shares) <= level + 3 * np.std(shares) / np.sqrt(len(shares))
@@ -41,7 +45,7 @@ def test_p_values_are_no_smaller_than_uniform(m: int):
 def test_far_out_is_rare_to_its_side_only():
     """A value beyond all is as rare as can be told, and where one side counts the other is nothing."""
     sides = np.array([1, -1, 0, 0, 0], dtype=np.int8)
-    ordinary = fit_ordinary(features(800, 1), sides, 0)
+    ordinary = fit_ordinary(features(800, 1), sides, EVERY_OTHER[:800])
     usual = np.nanmedian(features(800, 1), axis=0)
     rows = np.tile(usual, (4, 1))
     rows[0, 0], rows[1, 0], rows[2, 1], rows[3, 1] = 1e4, -1e4, 1e4, -1e4
@@ -54,7 +58,7 @@ def test_far_out_is_rare_to_its_side_only():
 
 def test_further_out_is_more_unusual():
     """Beyond everything known the total still orders, up to a bound."""
-    ordinary = fit_ordinary(features(800, 1), BOTH, 0)
+    ordinary = fit_ordinary(features(800, 1), BOTH, EVERY_OTHER[:800])
     rows = np.tile(np.nanmedian(features(800, 1), axis=0), (3, 1))
     rows[:, 3] = [20.0, 30.0, 1e9]
     total = ordinary.judge(rows).total
@@ -63,7 +67,7 @@ def test_further_out_is_more_unusual():
 
 def test_unknown_numbers_are_not_unusual():
     """An exchange of which nothing is known has p = 1."""
-    ordinary = fit_ordinary(features(300, 1), BOTH, 0)
+    ordinary = fit_ordinary(features(300, 1), BOTH, EVERY_OTHER[:300])
     assert ordinary.judge(np.full((2, 5), np.nan)).p_value.tolist() == [1.0, 1.0]
 
 

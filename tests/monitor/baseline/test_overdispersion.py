@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monitor.baseline.overdispersion import overdispersion
+from monitor.baseline.overdispersion import counter_overdispersion, overdispersion
 
 
 def autocorrelated(rng: np.random.Generator, m: int, p: int, rho: float) -> np.ndarray:
@@ -69,3 +69,37 @@ def test_scores_that_never_vary_say_nothing_of_the_others():
     factor = overdispersion(beside)
     assert factor[:6] == pytest.approx(overdispersion(scores))
     assert (factor[6:] == 1.0).all()
+
+
+def one_hot(cell: np.ndarray, cells: int) -> np.ndarray:
+    """Return 0/1 (m, cells) of who is in which cell."""
+    return (cell[:, None] == np.arange(cells)).astype(np.float64)
+
+
+def test_cells_of_independent_exchanges_have_no_overdispersion():
+    """Many cells that hold little, as far prompts do: their scatter is that of small counts."""
+    rng = np.random.default_rng(5)
+    share = np.r_[np.full(100, 0.002), 0.8]
+    found = []
+    for _ in range(10):
+        held = one_hot(rng.choice(101, 5000, p=share), 100)
+        found.append(counter_overdispersion(held, held.mean(axis=0)))
+    assert min(found) >= 1.0
+    assert max(found) < 1.25
+
+
+def test_a_part_of_the_cells_in_runs_is_reckoned_with():
+    """Where a tenth of what is counted comes in runs of eight, the factor is far above the mean one of 1.7."""
+    rng = np.random.default_rng(6)
+    single = rng.choice(50, 9000)
+    runs = np.repeat(rng.choice(np.arange(50, 60), 125), 8)
+    at = np.sort(rng.choice(9000, 125))
+    held = one_hot(np.insert(single, np.repeat(at, 8), runs), 60)
+    assert 2.5 < counter_overdispersion(held, held.mean(axis=0)) < 9.0
+    assert counter_overdispersion(held - held.mean(axis=0), held.mean(axis=0)) > 2.5
+
+
+def test_cells_that_nobody_is_in():
+    """Nothing is known of them, and nothing goes wrong."""
+    assert counter_overdispersion(np.zeros((500, 3)), np.zeros(3)) == 1.0
+    assert counter_overdispersion(np.zeros((0, 3)), np.zeros(3)) == 1.0

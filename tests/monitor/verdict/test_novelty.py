@@ -99,7 +99,7 @@ def test_small_baselines_are_no_news(m: int):
         centres = np.random.default_rng(1).standard_normal((6, 12))
         points = centres[rng.integers(0, 6, m + 300)] + 0.4 * rng.standard_normal((m + 300, 12))
         unit = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
-        fitted = fit_quantiser(unit[:m], 32, seed)
+        fitted = fit_quantiser(unit[:m], np.arange(m) % 2 == 1, 32, seed)
         novelty = fitted.quantiser.assign(unit[m:]).novelty
         ranks = np.bincount(np.minimum((novelty * CELLS).astype(int), CELLS - 1), minlength=CELLS)
         found = new_share(ranks.astype(float), int(fitted.held_out.sum()))

@@ -1,0 +1,41 @@
+"""Which exchanges of a baseline are held out together.
+
+Law: pure. What is held out stands for exchanges to come, so it must be no nearer to what is learnt from than those will
+be. Neighbours in time belong to one session, or follow one event, and resemble each other; held out one by one, they
+would have their like among what is learnt from, and every later exchange would seem novel beside them. So stretches of
+neighbours are held out, as in cross-validation of time series (Racine 2000; Roberts et al. 2017). Where exchanges
+are independent it makes no difference.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.intp]
+
+# Stretches of a baseline: long enough for sessions, and many enough for every part of its time to be in every fold.
+_STRETCHES = 40
+
+
+def stretches(times: Floats) -> Rows:
+    """Return for each exchange (n,), by its time, the number of its stretch; each is one by itself where times say nothing."""
+    if not len(times) or times.min() == times.max():
+        return np.arange(len(times))
+    rank = np.empty(len(times), dtype=np.intp)
+    rank[np.argsort(times, kind="stable")] = np.arange(len(times))
+    return rank // max(1, len(times) // _STRETCHES)
+
+
+def folds(stretch: Rows, count: int, seed: int) -> Rows:
+    """Return the fold (m,) of exchanges of these stretches (m,): of `count` stretches in a row each is in another fold.
+
+    Where they lie in too few stretches for that, each exchange is one by itself.
+    """
+    number, place = np.unique(stretch, return_inverse=True)
+    if len(number) < 2 * count:
+        number = place = np.arange(len(stretch))
+    rng = np.random.default_rng(seed)
+    drawn = rng.permuted(np.tile(np.arange(count), (len(number) // count + 1, 1)), axis=1)
+    return np.asarray(drawn.ravel()[place.ravel()], dtype=np.intp)

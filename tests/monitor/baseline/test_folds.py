@@ -1,0 +1,69 @@
+"""What is held out together are stretches of time, and what is held out is as what comes later."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from monitor.baseline.folds import folds, stretches
+from monitor.baseline.quantiser import Fitted, fit_quantiser
+
+
+def test_stretches_are_neighbours_in_time():
+    """Whatever the order of the rows, a stretch is so many exchanges in a row, and all but the last are alike long."""
+    times = np.random.default_rng(1).permutation(1013) * 7.5
+    stretch = stretches(times)
+    assert (np.diff(stretch[np.argsort(times)]) >= 0).all()
+    sizes = np.bincount(stretch)
+    assert set(sizes[:-1]) == {25}
+    assert 40 <= len(sizes) <= 42
+
+
+@pytest.mark.parametrize("times", [np.zeros(0), np.zeros(7), np.full(5, 3.0)])
+def test_without_times_each_is_one_by_itself(times: np.ndarray):
+    """Nothing says who the neighbours are."""
+    assert stretches(times).tolist() == list(range(len(times)))
+
+
+@pytest.mark.parametrize("count", [2, 4, 8])
+def test_stretches_stay_whole_and_folds_alike(count: int):
+    """A stretch lies in one fold, every fold has its share of each part of the time, and chance decides which."""
+    stretch = stretches(np.arange(2000.0))
+    fold = folds(stretch, count, seed=1)
+    of = [set(fold[stretch == s].tolist()) for s in range(40)]
+    assert all(len(each) == 1 for each in of)
+    for first in range(0, 40, count):
+        assert set.union(*of[first : first + count]) == set(range(count))
+    assert (fold != folds(stretch, count, seed=2)).any()
+    assert (fold == folds(stretch, count, seed=1)).all()
+
+
+def test_too_few_stretches_are_split():
+    """Answers of one part of the time alone are still halved."""
+    fold = folds(np.repeat([4, 5], 50), 2, seed=0)
+    assert np.bincount(fold).tolist() == [50, 50]
+
+
+def sessions(rng: np.random.Generator, n: int, length: int) -> np.ndarray:
+    """Draw unit vectors, `length` in a row about one thing, of which there are ever new ones."""
+    about = np.repeat(rng.standard_normal((n // length + 1, 16)), length, axis=0)[:n]
+    points = about + 0.2 * rng.standard_normal((n, 16))
+    return (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
+
+
+def novel(fitted: Fitted, rng: np.random.Generator) -> float:
+    """Return the share of new exchanges that lie beyond nine tenths of the baseline's."""
+    return float((fitted.quantiser.assign(sessions(rng, 4000, 20)).novelty > 0.9).mean())
+
+
+def test_later_sessions_are_no_more_novel_than_what_was_held_out():
+    """Held out one by one, exchanges have their own session among what is learnt from, and new ones seem far."""
+    one_by_one, together = folds(np.arange(4000), 2, seed=0), folds(stretches(np.arange(4000.0)), 2, seed=0)
+    found = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        known = sessions(rng, 4000, 20)
+        fitted = [fit_quantiser(known, fold == 1, 8, seed=0) for fold in (one_by_one, together)]
+        found.append([novel(each, rng) for each in fitted])
+    assert np.mean(found, axis=0)[0] > 0.2
+    assert np.mean(found, axis=0)[1] == pytest.approx(0.1, abs=0.04)
