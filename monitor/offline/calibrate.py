@@ -291,7 +291,7 @@ def _seen(baseline: Baseline, proposed: Detection, per_day: float) -> dict[str, 
     if others:
         seen["response"] = float(np.median(others))
     if "reward" in seen:
-        n = max(1, baseline.reference.count("rewarded") - int(baseline.reference.total("unsupported")))
+        n = max(1, baseline.reference.comparable)
         mean = baseline.reference.total("residual") / n
         spread = float(np.sqrt(max(baseline.reference.total("residual_sq") / n - mean**2, 0.0)))
         seen["reward_share"] = seen["reward"] * spread / reward_scale(baseline)

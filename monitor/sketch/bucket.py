@@ -60,6 +60,11 @@ class Bucket:
         """Exchanges in it."""
         return self.count("exchanges")
 
+    @property
+    def comparable(self) -> int:
+        """Rewarded answers to prompts that the baseline had the like of."""
+        return self.count("rewarded") - int(self.total("unsupported"))
+
     def count(self, name: str) -> int:
         """Return one of the plain counts."""
         return int(self.vector[self.layout.fields[name].start])

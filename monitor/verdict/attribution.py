@@ -24,7 +24,7 @@ def attribute(baseline: Baseline, window: Bucket) -> Attribution | None:
     baseline = baseline.matched(window)
     reference = baseline.reference
     n, m = window.count("rewarded"), reference.count("rewarded")
-    supported, known = n - int(window.total("unsupported")), m - int(reference.total("unsupported"))
+    supported, known = window.comparable, reference.comparable
     if supported < _FEWEST or known < _FEWEST:
         return None
     whole = window.total("reward") / n - reference.total("reward") / m

@@ -12,7 +12,7 @@ from monitor.sketch.bucket import Bucket
 from monitor.sketch.layout import RESPONSE_SCORES
 
 FEWEST = 20
-_CONTROLLED = RESPONSE_SCORES.index("style-controlled reward")
+CONTROLLED = RESPONSE_SCORES.index("style-controlled reward")
 
 
 def dispersion_of(baseline: Baseline, family: str, name: str, names: tuple[str, ...]) -> float:
@@ -34,7 +34,7 @@ def reward_scale(baseline: Baseline) -> float:
 def reward_behaviour(baseline: Baseline, window: Bucket) -> tuple[float, float]:
     """Return the change of reward given the prompt over supported prompts, in reward units, and its error."""
     reference = baseline.reference
-    n, m = _rewarded(window), _rewarded(reference)
+    n, m = window.comparable, reference.comparable
     if n < FEWEST or m < FEWEST:
         return 0.0, float("inf")
     change = window.total("residual") / n - reference.total("residual") / m
@@ -51,15 +51,15 @@ def style_controlled(baseline: Baseline, window: Bucket) -> tuple[float, float] 
 
     Both are relative, as a reward change is (`reward_scale`).
     """
-    n, m = _rewarded(window), _rewarded(baseline.reference)
+    n, m = window.comparable, baseline.reference.comparable
     if n < FEWEST or m < FEWEST or not baseline.controlled.spread:
         return None
     unit = baseline.controlled.spread * _spread(baseline) / reward_scale(baseline)
     before, after = (
-        float(bucket.read("response_scores")[_CONTROLLED]) / size
+        float(bucket.read("response_scores")[CONTROLLED]) / size
         for bucket, size in ((baseline.reference, m), (window, n))
     )
-    dispersion = dispersion_of(baseline, "response", RESPONSE_SCORES[_CONTROLLED], RESPONSE_SCORES)
+    dispersion = dispersion_of(baseline, "response", RESPONSE_SCORES[CONTROLLED], RESPONSE_SCORES)
     return (after - before) * unit, float(np.sqrt(dispersion * (1 / n + 1 / m))) * unit
 
 

@@ -24,7 +24,14 @@ from monitor.sketch.layout import PROMPT_SCORES, RATES, RESPONSE_SCORES, SYSTEM_
 from monitor.text.style import RESPONSE_FEATURES
 from monitor.verdict.divergence import Divergence, compare_histograms
 from monitor.verdict.novelty import NewShare, new_share
-from monitor.verdict.rewards import FEWEST, dispersion_of, reward_behaviour, reward_scale, style_controlled
+from monitor.verdict.rewards import (
+    CONTROLLED,
+    FEWEST,
+    dispersion_of,
+    reward_behaviour,
+    reward_scale,
+    style_controlled,
+)
 from monitor.verdict.share_interval import difference, share_limits
 from monitor.verdict.style_shifts import style_shifts
 
@@ -167,7 +174,7 @@ def _given_prompt(baseline: Baseline, window: Bucket) -> Signal | None:
     errors = np.sqrt(baseline.overdispersion["response"] * (1 / n + 1 / known))
     # Answers to prompts that the baseline learnt from fit better than new ones: a rise says nothing.
     shifts[_FIT] = min(shifts[_FIT], 0.0)
-    shifts[_CONTROLLED] = 0.0  # a signal of its own, in the unit of the reward
+    shifts[CONTROLLED] = 0.0  # a signal of its own, in the unit of the reward
     return _largest(shifts, errors, RESPONSE_SCORES)
 
 
@@ -184,7 +191,6 @@ def _answer_fit(baseline: Baseline, window: Bucket) -> Signal | None:
 
 
 _FIT = RESPONSE_SCORES.index("answer fit")
-_CONTROLLED = RESPONSE_SCORES.index("style-controlled reward")
 
 
 def _style(baseline: Baseline, window: Bucket) -> Signal | None:
