@@ -108,7 +108,7 @@ class Mirror:
             return "endpoint"
         if facts.opted_out:
             return "opted_out"
-        return "" if self._config.sample >= 1.0 or sampled(exchange_id, self._share) else "sampled_out"
+        return "" if sampled(exchange_id, self._share) else "sampled_out"
 
     def offer(self, capture: Capture, ended: float) -> None:
         """Take in a capture that has ended (on the monotonic clock), or count why not. Never blocks, never raises."""

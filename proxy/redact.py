@@ -42,7 +42,7 @@ _DASHED = re.compile(r"-(?:(?<=[spr]k-)|(?<=xox[abeprs]-)|(?<=glpat-)|(?<=PRIVAT
 _UNDERSCORED = re.compile(r"_(?:(?<=[spr]k_)|(?<=gh[pousr]_)|(?<=github_)|(?<=hf_))").search
 _WEB_TOKEN = re.compile(r"J(?<=eyJ)").search
 _CLOUD = re.compile(r"A(?:KIA|SIA|Iza)").search
-_CREDENTIAL, _credential = (re.compile(rf"{first}(?:earer|asic)\s").search for first in "Bb")
+_UPPER_CREDENTIAL, _LOWER_CREDENTIAL = (re.compile(rf"{first}(?:earer|asic)\s").search for first in "Bb")
 
 
 def luhn(digits: str) -> bool:
@@ -66,8 +66,8 @@ def _may_hold_key(text: str) -> bool:
         or ("_" in text and _UNDERSCORED(text) is not None)
         or ("J" in text and _WEB_TOKEN(text) is not None)
         or ("A" in text and "I" in text and _may_name_cloud(text))
-        or ("B" in text and _CREDENTIAL(text) is not None)
-        or ("b" in text and _credential(text) is not None)
+        or ("B" in text and _UPPER_CREDENTIAL(text) is not None)
+        or ("b" in text and _LOWER_CREDENTIAL(text) is not None)
     )
 
 

@@ -102,6 +102,7 @@ class Supervised:
         # A pipe of our own: asyncio's would make wait() last until the child's children have closed it too (3.11).
         lines, given = os.pipe()
         # A child inherits what is blocked: no SIGHUP reaches it before it can ignore it (`leashed` does, then unblocks).
+        # Processes are made in the first step of this call, so two starts at once cannot unblock each other too early.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
         try:
             process = await asyncio.create_subprocess_exec(

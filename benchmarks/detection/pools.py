@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 import random
 import sys
 from collections.abc import Callable, Sequence
@@ -89,7 +90,9 @@ class Data:
         scored = score_all(exchanges, self._scorer)
         if not scored.errors:
             self.cache.mkdir(parents=True, exist_ok=True)
-            np.savez(path, prompt=scored.prompt, response=scored.response, reward=scored.reward)
+            whole = path.with_suffix(f".{os.getpid()}.npz")
+            np.savez(whole, prompt=scored.prompt, response=scored.response, reward=scored.reward)
+            whole.replace(path)  # others may read it at any time
         return scored
 
     def pool(self, rows: Sequence[Row], label: str | None = None) -> Pool:

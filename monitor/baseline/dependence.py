@@ -63,7 +63,8 @@ def dispersion(calendar: Calendar, times: Floats, measured: Measured, prior: flo
     held_out, landmark = measured.far
     mine = held_out[np.argsort(times[held_out], kind="stable")[-_COUNTED:]]
     levels = [np.where(landmark < 0, -1, group[landmark]) for group in measured.neighbourhoods]
-    # A session shows best at groups as wide as what it is about, so what is found at one is reckoned with at all.
+    # A session shows best at groups as wide as what it is about, so what is found at one is reckoned with at all. Held-out
+    # stretches stand side by side here, so of sessions longer than a stretch too little is seen.
     most = max(together(np.sort(mine), level, LANDMARKS) for level in levels)
     found["topic"] = np.full(len(levels), most)
     return found

@@ -28,14 +28,13 @@ def stretches(times: Floats) -> Rows:
     return rank // max(1, len(times) // _STRETCHES)
 
 
-def folds(stretch: Rows, count: int, seed: int) -> Rows:
-    """Return the fold (m,) of exchanges of these stretches (m,): of `count` stretches in a row each is in another fold.
+def folds(times: Floats, count: int, seed: int) -> Rows:
+    """Return the fold (n,) of exchanges of these times: of `count` stretches in a row each is in another fold.
 
-    Where they lie in too few stretches for that, each exchange is one by itself.
+    Stretches are cut among the very exchanges that are to be parted, so that folds are alike large wherever in the
+    baseline's time these lie.
     """
-    number, place = np.unique(stretch, return_inverse=True)
-    if len(number) < 2 * count:
-        number = place = np.arange(len(stretch))
-    rng = np.random.default_rng(seed)
-    drawn = rng.permuted(np.tile(np.arange(count), (len(number) // count + 1, 1)), axis=1)
-    return np.asarray(drawn.ravel()[place.ravel()], dtype=np.intp)
+    stretch = stretches(times)
+    groups = int(stretch.max(initial=0)) // count + 1
+    drawn = np.random.default_rng(seed).permuted(np.tile(np.arange(count), (groups, 1)), axis=1)
+    return np.asarray(drawn.ravel()[stretch], dtype=np.intp)

@@ -8,8 +8,8 @@ its landmark: a topic that arrives gathers near few of them.
 
 Centres come from one half of the baseline and ranks from the other (split conformal; Vovk et al. 2005): texts that
 helped to place a centre lie too near to it, and would make every new text look novel. The halves are made of stretches
-of time (see `folds`). Where the novelty of the
-baseline's own texts is needed, each half is ranked by centres of the other.
+of time (see `folds`). Where the novelty of the baseline's own texts is needed, each half is ranked by centres of the
+other.
 """
 
 from __future__ import annotations
@@ -86,15 +86,15 @@ class Fitted(NamedTuple):
 
 def nearest(centroids: Vectors, vectors: Vectors) -> NDArray[np.intp]:
     """Return the index of the nearest centroid."""
-    half = 0.5 * (centroids**2).sum(axis=1)
-    return np.asarray(np.argmax(vectors @ centroids.T - half, axis=1), dtype=np.intp)
+    lengths = (centroids**2).sum(axis=1)
+    return np.asarray(np.argmax(vectors @ centroids.T - 0.5 * lengths, axis=1), dtype=np.intp)
 
 
 def distances(centroids: Vectors, place: NDArray[np.intp], vectors: Vectors) -> Floats:
     """Return the Euclidean distance of each vector to the centroid at its place.
 
-    Row by row and not from the matrix product, whose last digits depend on what else it multiplies: what a text is to
-    the baseline must not depend on its batch.
+    Row by row and not from the matrix product, whose last digits depend on what else it multiplies: how far a text is
+    must not depend on its batch.
     """
     apart = vectors.astype(np.float64) - centroids[place]
     return np.asarray(np.sqrt(np.einsum("ij,ij->i", apart, apart)), dtype=np.float64)

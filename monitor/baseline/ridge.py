@@ -17,12 +17,12 @@ _FOLDS = 4
 _PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0)
 
 
-def regress(design: Floats, targets: Floats, stretch: Rows) -> tuple[Floats, Floats]:
+def regress(design: Floats, targets: Floats, times: Floats) -> tuple[Floats, Floats]:
     """Return the coefficients, their penalty chosen by cross-validation, and the held-out residuals.
 
-    Rows of one `stretch` (n,) are held out together (see `folds`).
+    Neighbours in time are held out together (see `folds`); `times` (n,).
     """
-    penalty, left = _held_out_residuals(design, targets, folds(stretch, _FOLDS, seed=0))
+    penalty, left = _held_out_residuals(design, targets, folds(times, _FOLDS, seed=0))
     return _ridge(design, targets, penalty), left
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from monitor.baseline.folds import folds
 from monitor.baseline.frozen import Baseline, Encoded
 from monitor.baseline.ordinary import Ordinary, Unusual, fit_ordinary
 from monitor.sketch.features import Features, Floats
@@ -80,11 +80,12 @@ def numbers(scored: Scored, features: Features, encoded: Encoded) -> Floats:
     )
 
 
-def fit_single(scored: Scored, features: Features, encoded: Encoded, half: NDArray[np.bool_]) -> Ordinary:
-    """Learn what is ordinary from a baseline's own exchanges, seen as new ones are: tails from `half` (n,) of them."""
+def fit_single(scored: Scored, features: Features, encoded: Encoded, times: Floats, seed: int) -> Ordinary:
+    """Learn what is ordinary from a baseline's own exchanges, seen as new ones are; `times` (n,)."""
     sides = np.array([bool(f.rising) - bool(f.falling) for f in FEATURES], dtype=np.int8)
     prompted = features.prompted
-    return fit_ordinary(numbers(scored, features, encoded)[prompted], sides, half[prompted])
+    half = folds(times[prompted], 2, seed) == 0
+    return fit_ordinary(numbers(scored, features, encoded)[prompted], sides, half)
 
 
 def judge_single(baseline: Baseline, scored: Scored, features: Features, encoded: Encoded) -> Unusual:

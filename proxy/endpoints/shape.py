@@ -86,7 +86,7 @@ class Usage(msgspec.Struct, gc=False):
 
 
 # Whatever else stands in its place is no reason to lose an answer.
-AnyUsage = Usage | list[Any] | str | float | bool | None
+AnyUsage = Usage | list[Any] | str | int | float | bool | None
 
 
 def tokens(usage: AnyUsage) -> tuple[int | None, int | None]:

@@ -295,7 +295,7 @@ def test_no_json_makes_it_fail(endpoint: str, asked: Any, answered: Any) -> None
     assert encode_exchanges([exchange(asked, [answered], endpoint=endpoint)])
 
 
-@pytest.mark.parametrize("usage", [[], [7], "many", 7, 7.5, True, {}, {"prompt_tokens": "7"}])
+@pytest.mark.parametrize("usage", [[], [7], "many", 7, 10**400, 7.5, True, {}, {"prompt_tokens": "7"}])
 @pytest.mark.parametrize("streamed", [False, True])
 def test_usage_of_another_shape_loses_nothing_else(*, usage: Any, streamed: bool) -> None:
     """Whatever stands where counts belong, the answer is read; in a stream, what an earlier chunk counted stays."""

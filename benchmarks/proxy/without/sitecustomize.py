@@ -56,4 +56,8 @@ _STEPS = {
 }
 for step in filter(None, os.environ.get("DRIFTGATE_WITHOUT", "").split(",")):
     owner, name, function = _STEPS[step]
+    if not callable(getattr(owner, name, None)):
+        # The interpreter goes on after a fault here, and would measure the whole proxy.
+        os.write(2, f"nothing to leave out: {owner.__name__}.{name}\n".encode())
+        os._exit(1)
     setattr(owner, name, function)

@@ -53,7 +53,7 @@ def test_it_is_learnt_and_not_read_off():
 
 def singly(n: int) -> np.ndarray:
     """Return folds of n independent exchanges."""
-    return folds(np.arange(n), FOLDS, seed=0)
+    return folds(np.zeros(n), FOLDS, seed=0)
 
 
 def test_held_out_fits_are_those_of_new_exchanges():

@@ -125,6 +125,19 @@ def test_driftless_windows_have_no_bias(m: int):
     assert np.abs(np.mean(shifts, axis=0)).max() < 4.0 * noise
 
 
+def test_answers_of_a_minute_and_some_strays_make_a_baseline():
+    """Wherever in the baseline's time the answers lie, those held out are as many as those learnt from."""
+    stream = World().make(2000, seed=1)
+    kept = {10, *range(1000, 1150), 1900}
+    exchanges = [
+        e if i in kept else msgspec.structs.replace(e, response=None) for i, e in enumerate(stream.exchanges)
+    ]
+    response = np.where(np.isin(np.arange(2000), list(kept))[:, None], stream.response, 0).astype(np.float32)
+    baseline = learn(stream._replace(exchanges=exchanges, response=response))
+    assert baseline.reference.count("answers") == len(kept)
+    assert baseline.reference.read("response_ranks").sum() == pytest.approx(len(kept) / 2, abs=8)
+
+
 def test_traffic_of_sessions_is_overdispersed():
     """Topics that stick for ten exchanges make topic scores overdispersed, answers given prompts hardly."""
     baseline = learn(World(sticky=0.9).make(2000, seed=1))

@@ -53,6 +53,18 @@ def test_sighup_is_ignored_until_the_command_says_otherwise():
     assert done.stdout == "True False\n"
 
 
+def test_nothing_else_is_inherited():
+    """Environment and ignored signals are those of a process without a leash, but for SIGHUP."""
+    show = ["/bin/sh", "-c", "env; grep SigIgn /proc/self/status"]
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
+    free, held = (
+        subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+        for command in (show, leashed(show))
+    )
+    hangup = f"{int(free.split()[-1], 16) | 1 << signal.SIGHUP - 1:016x}"
+    assert held == free.replace(free.split()[-1], hangup)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
 def test_it_dies_with_its_parent():
     """Even when the parent is killed with SIGKILL."""

@@ -180,7 +180,7 @@ def test_refusals_outweigh_a_gain(reference: Baseline):
 
 
 def test_new_topics_are_the_traffics_doing(reference: Baseline):
-    """Prompts of a new topic raise the tier without blaming the model."""
+    """Prompts of a new topic, three in thirteen, raise the tier without blaming the model."""
     v = verdict(reference, window(reference, World(shares=(0.4, 0.3, 0.2, 0.1, 0.3))), TRAFFIC)
     assert summary(v) == (Tier.MINOR, Direction.NEUTRAL, Cause.TRAFFIC, True)
     assert v.shifts[0].kind == "new_cluster"
