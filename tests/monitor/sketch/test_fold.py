@@ -49,7 +49,8 @@ def test_more_of_the_same_has_scores_around_zero(reference: Baseline):
         # Noise of the window, 1 / sqrt(3000), and of the baseline, 1 / sqrt(1500 / 2) at worst.
         assert np.abs(means).max() < 4 * np.sqrt(1 / 3000 + 2 / 1500)
     assert bucket.count("novel_90") / 3000 == pytest.approx(0.10, abs=0.04)
-    assert bucket.count("supported") / 3000 == pytest.approx(SUPPORT, abs=0.03)
+    # 750 held-out texts know this share to within 0.009, one standard deviation.
+    assert bucket.count("supported") / 3000 == pytest.approx(SUPPORT, abs=0.04)
 
 
 def test_unseen_prompts_have_no_expectation(reference: Baseline):
