@@ -12,14 +12,12 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
 
-from peers import LOAD_CORE, TASKSET, Peer, Running, answers, free_port, ours
+from peers import TASKSET, Peer, Running, instant_model, ours
 from speed import HERE, MIRROR_OFF, MIRROR_ON, Target, spread, wrk
 
 # Title -> what is left out.
@@ -52,16 +50,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if shutil.which("wrk") is None or not Path(TASKSET).exists() or (os.cpu_count() or 1) < 2:
         sys.exit("this needs wrk, taskset and two cores")
-    port = free_port()
-    model = subprocess.Popen([TASKSET, "-c", LOAD_CORE, sys.executable, str(HERE / "upstream.py"), str(port)])
-    try:
-        while not answers(port):
-            time.sleep(0.1)
-        with tempfile.TemporaryDirectory() as folder:
-            _report(_measure(arguments, port, Path(folder)))
-    finally:
-        model.terminate()
-        model.wait()
+    with instant_model() as port, tempfile.TemporaryDirectory() as folder:
+        _report(_measure(arguments, port, Path(folder)))
 
 
 def _measure(arguments: argparse.Namespace, port: int, folder: Path) -> list[dict[str, float]]:

@@ -14,7 +14,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,6 +103,21 @@ class Running:
             except subprocess.TimeoutExpired:
                 continue
         self._log.close()
+
+
+@contextmanager
+def instant_model() -> Iterator[int]:
+    """Run the model that answers at once beside the load, and give its port."""
+    port = free_port()
+    program = [sys.executable, str(Path(__file__).with_name("upstream.py")), str(port)]
+    model = subprocess.Popen([TASKSET, "-c", LOAD_CORE, *program])
+    try:
+        while not answers(port):
+            time.sleep(0.1)
+        yield port
+    finally:
+        model.terminate()
+        model.wait()
 
 
 def free_port() -> int:

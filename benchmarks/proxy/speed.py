@@ -28,7 +28,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from peers import LOAD_CORE, TASKSET, Peer, Running, answers, free_port, others, ours
+from peers import LOAD_CORE, TASKSET, Peer, Running, instant_model, others, ours
 
 HERE = Path(__file__).parent
 BODY = {
@@ -72,16 +72,8 @@ def main() -> None:
     os.environ["PATH"] = os.pathsep.join([*arguments.path, os.environ["PATH"]])
     if shutil.which("wrk") is None or not Path(TASKSET).exists() or (os.cpu_count() or 1) < 2:
         sys.exit("this needs wrk, taskset and two cores")
-    port = free_port()
-    model = subprocess.Popen([TASKSET, "-c", LOAD_CORE, sys.executable, str(HERE / "upstream.py"), str(port)])
-    try:
-        while not answers(port):
-            time.sleep(0.1)
-        with tempfile.TemporaryDirectory() as folder:
-            _measure(arguments, port, Path(folder))
-    finally:
-        model.terminate()
-        model.wait()
+    with instant_model() as port, tempfile.TemporaryDirectory() as folder:
+        _measure(arguments, port, Path(folder))
 
 
 def _arguments() -> argparse.Namespace:

@@ -23,8 +23,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from peers import LOAD_CORE, PROXY_CORE, TASKSET, Running, answers, free_port, ours
-from speed import HERE, MIRROR_ON, Target, spread, wrk
+from peers import PROXY_CORE, Running, instant_model, ours
+from speed import MIRROR_ON, Target, spread, wrk
 
 SECONDS = 4
 _EVENT = re.compile(r"\s(\d+)\s+\[(\d+)\]\s+([0-9.]+):\s+\w+:(\w+):\s(.*)$")
@@ -112,12 +112,8 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     if os.geteuid() or not shutil.which("perf") or not shutil.which("wrk"):
         sys.exit("this needs root, perf and wrk")
-    port = free_port()
-    model = subprocess.Popen([TASKSET, "-c", LOAD_CORE, sys.executable, str(HERE / "upstream.py"), str(port)])
     found = []
-    try:
-        while not answers(port):
-            time.sleep(0.1)
+    with instant_model() as port:
         for _ in range(rounds):
             with tempfile.TemporaryDirectory() as folder:
                 proxy = Running(ours(MIRROR_ON), Path(folder) / "proxy", port)
@@ -126,9 +122,6 @@ def main() -> None:
                     found.append(record(proxy, Path(folder)))
                 finally:
                     proxy.stop()
-    finally:
-        model.terminate()
-        model.wait()
     print("| one connection | held up by the mirror's thread |\n|---|--:|")
     print(f"| p99, ms | {spread([stalls.beyond(0.01) for stalls in found], '{:.2f}')} |")
     print(f"| longest, ms | {spread([max(stalls.turns) for stalls in found], '{:.1f}')} |")

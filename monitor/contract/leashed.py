@@ -28,10 +28,9 @@ def leashed(command: Sequence[str]) -> list[str]:
 
 def _become(parent: int, command: list[str]) -> str:
     """Become the command; return why that cannot be. SIGHUP stays ignored until the command says otherwise."""
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(
-            number, signal.SIG_DFL
-        )  # the interpreter ignores them, and a command would inherit that
+    # The interpreter ignores these, and a command would inherit that.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
     if sys.platform == "linux":
