@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from monitor.baseline.contrast import FOLDS, fit_contrast, held_out_fit
 from monitor.baseline.controlled import fit_controlled
 from monitor.baseline.dependence import Measured, dispersion
-from monitor.baseline.folds import Rows, folds
+from monitor.baseline.folds import Rows, folds, split
 from monitor.baseline.frozen import (
     Baseline,
     Encoded,
@@ -186,8 +186,8 @@ def _fit_side(
         quantiser = Quantiser(centroids, ranks, centroids, np.array([np.inf]))
         return Side(projection, quantiser, nothing, ()), _Seen(quantiser.assign(vectors), rows)
     projection = _principal_axes(vectors[rows].astype(np.float64))
-    held_out = folds(times[rows], 2, settings.seed) == 1
-    fitted = fit_quantiser(vectors[rows], held_out, settings.clusters, settings.seed)
+    parted = split(times[rows], settings.seed)
+    fitted = fit_quantiser(vectors[rows], parted, settings.clusters, settings.seed)
     assigned = fitted.quantiser.assign(vectors)
     assigned.novelty[rows] = fitted.novelty
     return Side(projection, fitted.quantiser, nothing, ()), _Seen(assigned, rows[fitted.held_out])

@@ -9,6 +9,8 @@ are independent it makes no difference.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +19,15 @@ Rows = NDArray[np.intp]
 
 # Stretches of a baseline: long enough for sessions, and many enough for every part of its time to be in every fold.
 _STRETCHES = 40
+# Parts that are ranked by the others of their half: so many that leaving one out makes no difference to the rest.
+_PARTS = 20
+
+
+class Split(NamedTuple):
+    """What m exchanges of a baseline are held out from: `held_out` bool (m,) from centres, `part` (m,) from ranks."""
+
+    held_out: NDArray[np.bool_]
+    part: Rows
 
 
 def stretches(times: Floats) -> Rows:
@@ -38,3 +49,8 @@ def folds(times: Floats, count: int, seed: int) -> Rows:
     groups = int(stretch.max(initial=0)) // count + 1
     drawn = np.random.default_rng(seed).permuted(np.tile(np.arange(count), (groups, 1)), axis=1)
     return np.asarray(drawn.ravel()[stretch], dtype=np.intp)
+
+
+def split(times: Floats, seed: int) -> Split:
+    """Return which of the exchanges of these times are held out, and the parts that both halves are cut into."""
+    return Split(folds(times, 2, seed) == 1, folds(times, _PARTS, seed))

@@ -8,8 +8,9 @@ its landmark: a topic that arrives gathers near few of them.
 
 Centres come from one half of the baseline and ranks from the other (split conformal; Vovk et al. 2005): texts that
 helped to place a centre lie too near to it, and would make every new text look novel. The halves are made of stretches
-of time (see `folds`). Where the novelty of the baseline's own texts is needed, each half is ranked by centres of the
-other.
+of time (see `folds`). The baseline's own texts must be as novel as new ones would be, or new ones would seem more so:
+each half is ranked by centres of the other, and each part of a half by distances of its other parts (cross-conformal;
+Vovk 2015).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
+from monitor.baseline.folds import Split
 from monitor.sketch.layout import LANDMARKS
 
 Floats = NDArray[np.float64]
@@ -64,11 +66,7 @@ class Quantiser(NamedTuple):
         """Assign float32 (n, dim) unit vectors."""
         cluster, landmark = nearest(self.centroids, vectors), nearest(self.landmarks, vectors)
         distance = distances(self.landmarks, landmark, vectors)
-        grid = np.linspace(0.0, 1.0, self.ranks.shape[1])
-        novelty = np.empty(len(vectors))
-        for k in np.unique(cluster):
-            rows = cluster == k
-            novelty[rows] = np.interp(distance[rows], self.ranks[k], grid)
+        novelty = _novelty(self.ranks, distance, cluster)
         return Assigned(cluster, novelty, landmark, np.where(distance > self.reach[0], landmark, -1))
 
 
@@ -76,7 +74,7 @@ class Fitted(NamedTuple):
     """A quantiser, which rows bool (m,) were held out for its ranks, and the `novelty` (m,) of all rows.
 
     Held-out rows are exchangeable with new texts. The others are ranked by a second quantiser whose halves are
-    swapped, so that the novelty of every row is as that of a new text.
+    swapped, and no row by its own distance, so that the novelty of every row is as that of a new text.
     """
 
     quantiser: Quantiser
@@ -100,33 +98,64 @@ def distances(centroids: Vectors, place: NDArray[np.intp], vectors: Vectors) -> 
     return np.asarray(np.sqrt(np.einsum("ij,ij->i", apart, apart)), dtype=np.float64)
 
 
-def fit_quantiser(vectors: Vectors, held_out: NDArray[np.bool_], clusters: int, seed: int) -> Fitted:
-    """Learn centroids from some of float32 (m, dim) unit vectors, distance ranks from those `held_out` (m,)."""
+def fit_quantiser(vectors: Vectors, split: Split, clusters: int, seed: int) -> Fitted:
+    """Learn centroids of float32 (m, dim) unit vectors from one half of them, and distance ranks from the other."""
     k = max(2, min(clusters, len(vectors) // 24))
-    quantiser = _fit_half(vectors[~held_out], vectors[held_out], k, seed)
-    swapped = _fit_half(vectors[held_out], vectors[~held_out], k, seed)
-    novelty = np.where(held_out, quantiser.assign(vectors).novelty, swapped.assign(vectors).novelty)
+    held_out, part = split
+    novelty = np.empty(len(vectors))
+    quantiser, novelty[held_out] = _fit_half(vectors[~held_out], vectors[held_out], part[held_out], k, seed)
+    _, novelty[~held_out] = _fit_half(vectors[held_out], vectors[~held_out], part[~held_out], k, seed)
     return Fitted(quantiser, held_out, novelty)
 
 
-def _fit_half(vectors: Vectors, others: Vectors, k: int, seed: int) -> Quantiser:
-    """Learn centroids and landmarks from `vectors`, distance ranks from `others`."""
+def _fit_half(
+    vectors: Vectors, others: Vectors, part: NDArray[np.intp], k: int, seed: int
+) -> tuple[Quantiser, Floats]:
+    """Learn centroids and landmarks from `vectors`, distance ranks from `others`; return these' own novelty, too.
+
+    `part` (n,): the others of one part are ranked by those of the rest.
+    """
     centroids = _centroids(vectors, k, seed)
     landmarks = _centroids(vectors, max(2, min(LANDMARKS, len(vectors) // _TEXTS_A_LANDMARK)), seed)
     landmarks /= np.maximum(np.linalg.norm(landmarks, axis=1, keepdims=True), 1e-9)
-    own = nearest(centroids, others)
+    cluster = nearest(centroids, others)
     distance = distances(landmarks, nearest(landmarks, others), others)
-    grid = np.linspace(0.0, 1.0, RANKS)
-    everywhere = np.quantile(distance, grid)
+    reach = np.array([np.quantile(distance, FAR)])
+    novelty = np.empty(len(others))
+    for one in np.unique(part):
+        mine = part == one
+        rest = mine if mine.all() else ~mine
+        ranks = _distance_ranks(distance[rest], cluster[rest], k)
+        novelty[mine] = _novelty(ranks, distance[mine], cluster[mine])
+    return Quantiser(centroids, _distance_ranks(distance, cluster, k), landmarks, reach), novelty
+
+
+def _distance_ranks(distance: Floats, cluster: NDArray[np.intp], k: int) -> Floats:
+    """Return the quantiles (k, RANKS) of distances (n,) in each cluster, drawn towards those of all."""
+    everywhere = _quantiles(distance)
     ranks = np.tile(everywhere, (k, 1))
     for c in range(k):
-        mine = distance[own == c]
+        mine = distance[cluster == c]
         if len(mine):
             weight = len(mine) / (len(mine) + _PRIOR)
-            ranks[c] = weight * np.quantile(mine, grid) + (1 - weight) * everywhere
+            ranks[c] = weight * _quantiles(mine) + (1 - weight) * everywhere
     # np.interp needs increasing points; ties occur among duplicate texts.
-    ranks = np.maximum.accumulate(ranks, axis=1) + np.arange(RANKS) * 1e-9
-    return Quantiser(centroids, ranks, landmarks, np.array([np.quantile(distance, FAR)]))
+    return np.asarray(np.maximum.accumulate(ranks, axis=1) + np.arange(RANKS) * 1e-9, dtype=np.float64)
+
+
+def _quantiles(distance: Floats) -> Floats:
+    """Return RANKS quantiles, such that a share p of new distances lies below quantile p, however few are known."""
+    return np.asarray(np.quantile(distance, np.linspace(0.0, 1.0, RANKS), method="weibull"), dtype=np.float64)
+
+
+def _novelty(ranks: Floats, distance: Floats, cluster: NDArray[np.intp]) -> Floats:
+    """Return the rank (n,) in [0, 1] of distances (n,) among those of their clusters."""
+    grid = np.linspace(0.0, 1.0, ranks.shape[1])
+    novelty = np.empty(len(distance))
+    for k in np.unique(cluster):
+        rows = cluster == k
+        novelty[rows] = np.interp(distance[rows], ranks[k], grid)
+    return novelty
 
 
 def _centroids(vectors: Vectors, k: int, seed: int) -> Vectors:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monitor.baseline.folds import folds, stretches
+from monitor.baseline.folds import folds, split, stretches
 from monitor.baseline.quantiser import Fitted, fit_quantiser
 
 
@@ -61,12 +61,12 @@ def novel(fitted: Fitted, rng: np.random.Generator) -> float:
 
 def test_later_sessions_are_no_more_novel_than_what_was_held_out():
     """Held out one by one, exchanges have their own session among what is learnt from, and new ones seem far."""
-    one_by_one, together = folds(np.zeros(4000), 2, seed=0), folds(np.arange(4000.0), 2, seed=0)
+    one_by_one, together = split(np.zeros(4000), seed=0), split(np.arange(4000.0), seed=0)
     found = []
     for seed in range(6):
         rng = np.random.default_rng(seed)
         known = sessions(rng, 4000, 20)
-        fitted = [fit_quantiser(known, fold == 1, 8, seed=0) for fold in (one_by_one, together)]
+        fitted = [fit_quantiser(known, parted, 8, seed=0) for parted in (one_by_one, together)]
         found.append([novel(each, rng) for each in fitted])
     assert np.mean(found, axis=0)[0] > 0.2
     assert np.mean(found, axis=0)[1] == pytest.approx(0.1, abs=0.04)
