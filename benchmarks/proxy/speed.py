@@ -4,11 +4,12 @@
     .venv/bin/python benchmarks/proxy/speed.py --path DIR       look for peers' programs in DIR, too (repeatable)
     .venv/bin/python benchmarks/proxy/speed.py --rounds 3 --only Envoy
 
-Law: each proxy is pinned to one core, the load (wrk; streams from `streams.py`) and an instant model to another. All
+Law: each proxy is pinned to one core, the load (wrk, h2load; streams from `streams.py`) and an instant model to another. All
 proxies take turns in every round, in an order that moves on, so that what else the machine does hits all of them; a
 ratio is taken within a round, and what is printed is the median of the rounds with the lowest and highest. Beside
-requests a second stands the proxy's own processor time a request, which a busy machine disturbs less. Nothing here
-asserts; the tables are the result.
+requests a second stands the proxy's own processor time a request, which a busy machine disturbs less. At one connection
+h2load writes down every request's time, and percentiles are of those; wrk's 99th counts late answers several times, as it
+adds the requests that they kept from being sent. Nothing here asserts; the tables are the result.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+import numpy as np
 from peers import LOAD_CORE, TASKSET, Peer, Running, instant_model, others, ours
 
 HERE = Path(__file__).parent
@@ -43,6 +45,8 @@ STREAMS, EVENTS = 64, 100
 # So many that the streams' own cost is what is measured, not that of starting them.
 MANY = 128
 SETTLE_S = 0.6
+# How the columns of `Alone` are printed.
+_DIGITS = ("{:.3f}", "{:.2f}", "{:.2f}")
 _PERCENTILE = re.compile(r"^ +(50|99)% +([0-9.]+)(us|ms|s|m)$", re.MULTILINE)
 _COUNT = re.compile(r"(\d+) requests in ([0-9.]+)(ms|s|m)")
 _UNIT_S = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
@@ -55,6 +59,17 @@ class Load(NamedTuple):
     p50_ms: float
     p99_ms: float
     cpu_us: float
+
+
+class Alone(NamedTuple):
+    """What one connection found, in milliseconds: percentiles of its requests, and wrk's 99th."""
+
+    p50: float
+    p99: float
+    wrk_p99: float
+
+
+Found = TypeVar("Found")
 
 
 class Target(NamedTuple):
@@ -70,8 +85,13 @@ def main() -> None:
     """Measure and print."""
     arguments = _arguments()
     os.environ["PATH"] = os.pathsep.join([*arguments.path, os.environ["PATH"]])
-    if shutil.which("wrk") is None or not Path(TASKSET).exists() or (os.cpu_count() or 1) < 2:
-        sys.exit("this needs wrk, taskset and two cores")
+    if (
+        not shutil.which("wrk")
+        or not shutil.which("h2load")
+        or not Path(TASKSET).exists()
+        or os.cpu_count() == 1
+    ):
+        sys.exit("this needs wrk, h2load (nghttp2-client), taskset and two cores")
     with instant_model() as port, tempfile.TemporaryDirectory() as folder:
         _measure(arguments, port, Path(folder))
 
@@ -130,7 +150,7 @@ def _wanted(peer: Peer, only: Sequence[str] | None) -> bool:
 def throughput(targets: Sequence[Target], arguments: argparse.Namespace, folder: Path) -> None:
     """Load everything over 32 connections and print the comparison with Envoy and with the mirror off."""
     idle = {target.name: target.proxy.memory_mb() for target in targets if target.proxy}
-    rounds = _rounds(targets, arguments, folder, connections=32)
+    rounds = _rounds(targets, arguments, lambda target: wrk(target, folder, 32, arguments.seconds))
     print(
         "| 32 connections | requests/s | against Envoy | p50 ms | p99 ms | CPU µs a request | against Envoy | MB idle / now |"
     )
@@ -160,26 +180,53 @@ def throughput(targets: Sequence[Target], arguments: argparse.Namespace, folder:
 
 def latency(targets: Sequence[Target], arguments: argparse.Namespace, folder: Path) -> None:
     """Print what each proxy adds at one connection."""
-    rounds = _rounds(targets, arguments, folder, connections=1)
-    print("\n| one connection | added p50, ms | added p99, ms |\n|---|--:|--:|")
+    rounds = _rounds(targets, arguments, lambda target: alone(target, folder, arguments.seconds))
+    print("\n| one connection | added p50, ms | added p99, ms | added p99 by wrk, ms |\n|---|--:|--:|--:|")
     direct = targets[0].name
     for target in targets[1:]:
-        p50 = [turn[target.name].p50_ms - turn[direct].p50_ms for turn in rounds]
-        p99 = [turn[target.name].p99_ms - turn[direct].p99_ms for turn in rounds]
-        print(f"| {target.name} | {spread(p50, '{:.3f}')} | {spread(p99, '{:.2f}')} |", flush=True)
+        added = [np.subtract(turn[target.name], turn[direct]) for turn in rounds]
+        cells = [spread(list(part), form) for part, form in zip(np.transpose(added), _DIGITS, strict=True)]
+        print(f"| {target.name} | {' | '.join(cells)} |", flush=True)
 
 
 def _rounds(
-    targets: Sequence[Target], arguments: argparse.Namespace, folder: Path, *, connections: int
-) -> list[dict[str, Load]]:
+    targets: Sequence[Target], arguments: argparse.Namespace, measure: Callable[[Target], Found]
+) -> list[dict[str, Found]]:
     rounds = []
     for number in range(arguments.rounds + 1):
         first = number % len(targets)
-        turn = {}
-        for target in (*targets[first:], *targets[:first]):
-            turn[target.name] = wrk(target, folder, connections, arguments.seconds if number else 1)
-        rounds.append(turn)
+        rounds.append({target.name: measure(target) for target in (*targets[first:], *targets[:first])})
     return rounds[1:]  # the first one warmed up
+
+
+def alone(target: Target, folder: Path, seconds: int) -> Alone:
+    """Send one request after the other over one connection, by h2load and then by wrk."""
+    body, log = folder / "body.json", folder / "requests.tsv"
+    body.write_text(json.dumps(BODY))
+    log.unlink(missing_ok=True)
+    command = [
+        TASKSET,
+        "-c",
+        LOAD_CORE,
+        "h2load",
+        "--h1",
+        "-t1",
+        "-c1",
+        "-D",
+        str(seconds),
+        "--log-file",
+        str(log),
+    ]
+    for header in ("Content-Type: application/json", "Authorization: Bearer sk-bench", *target.headers):
+        command += ["-H", header]
+    command += ["-d", str(body), f"http://127.0.0.1:{target.port}/v1/chat/completions"]
+    subprocess.run(command, capture_output=True, check=True, timeout=seconds + 30)
+    # One line a request: when it began, its status, and how many microseconds it took.
+    status, took_us = np.loadtxt(log, usecols=(1, 2), ndmin=2).T
+    if (status != 200).any():
+        raise RuntimeError(f"{target.name} answers with errors: {sorted(set(status))}")
+    p50, p99 = np.percentile(took_us, [50, 99]) / 1e3
+    return Alone(p50, p99, wrk(target, folder, 1, seconds).p99_ms)
 
 
 def wrk(target: Target, folder: Path, connections: int, seconds: int) -> Load:
@@ -286,24 +333,25 @@ def streams(port: int, count: int, *more: str) -> dict[str, float]:
 
 
 def two_workers(arguments: argparse.Namespace, port: int, folder: Path) -> None:
-    """Print what a second worker brings, with proxy, load and model on both cores."""
+    """Print what a second worker brings, with proxy, load and model on both cores.
+
+    They take processor time from each other, so what a request takes is compared, too: two workers that have a core each
+    serve twice as much, less what their requests have become dearer.
+    """
     proxies = []
     try:
         proxies = [
             Running(ours(f"{n} workers", workers=n), folder / f"w{n}", port, core="0,1") for n in (1, 2)
         ]
-        gains = []
-        for _ in range(arguments.rounds):
-            rates = [
-                wrk(Target(p.peer.name, p.port, (), p), folder, 64, arguments.seconds).rate for p in proxies
-            ]
-            gains.append(rates[1] / rates[0])
+        targets = [Target(p.peer.name, p.port, (), p) for p in proxies]
+        rounds = _rounds(targets, arguments, lambda target: wrk(target, folder, 64, arguments.seconds))
     finally:
         for proxy in proxies:
             proxy.stop()
-    print(
-        f"\nTwo workers against one, everything sharing two cores: {spread(gains, '{:.2f}')} in requests/s."
-    )
+    pairs = [(turn["1 workers"], turn["2 workers"]) for turn in rounds]
+    gains = spread([two.rate / one.rate for one, two in pairs], "{:.2f}")
+    by_cpu = spread([2.0 * one.cpu_us / two.cpu_us for one, two in pairs], "{:.2f}")
+    print(f"\nTwo workers against one, everything sharing two cores: {gains} in requests/s; {by_cpu} by CPU.")
 
 
 def spread(values: Sequence[float], form: str) -> str:
