@@ -51,6 +51,7 @@ FAULTS: dict[str, tuple[int, str]] = {
     "target_too_long": (414, "The request's path and query are longer than this proxy takes."),
     "too_many_headers": (431, "The request has more headers than this proxy takes."),
     "head_too_large": (431, "The request's headers are larger than this proxy takes."),
+    "internal": (500, "This proxy failed; its log says how."),
     "provider_import": (502, "The provider library cannot be loaded."),
     "not_found": (404, "There is nothing at this path of the proxy itself."),
 }

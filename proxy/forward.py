@@ -8,7 +8,6 @@ nothing is looked into. A reply that ends early ends the client's connection wit
 from __future__ import annotations
 
 import asyncio
-import sys
 from bisect import bisect_left
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -87,6 +86,11 @@ class Forwarder:
                 await forwarding.run()
         except UpstreamFault as fault:
             await forwarding.failed(fault)
+        except ClientLeft:
+            raise
+        except Exception:  # whatever we did wrong, the client is told as of any other fault
+            log.exception("fault while serving", exchange=forwarding.id)
+            await forwarding.failed(UpstreamFault("internal"))
 
 
 class _Forwarding:
@@ -229,10 +233,6 @@ class _Forwarding:
     def finish(self) -> None:
         """Count the exchange and offer it to the mirror."""
         self.client.release()
-        if (error := sys.exception()) is not None:
-            # On its way to the server, which logs it too and knows no exchanges.
-            self.end = "internal"
-            log.error("fault while serving", exchange=self.id, exc_info=error)
         ended = self.site.mirror.clock.monotonic()
         count(self, ended)
         capture = self.capture

@@ -52,6 +52,10 @@ def plan_reload(old: Config, new: Config) -> Reload:
     if bool(old.proxy.tls.cert) != bool(tls.cert):  # the listener speaks either HTTP or HTTPS
         stay |= {"proxy.tls.cert", "proxy.tls.key"}
         tls = msgspec.structs.replace(tls, cert=old.proxy.tls.cert, key=old.proxy.tls.key)
+    admin = new.admin
+    if admin.listen != old.admin.listen:  # a token guards an address: that of before is still open
+        stay.add("admin.token")
+        admin = old.admin
     traces = msgspec.structs.replace(old.proxy.traces, sample=new.proxy.traces.sample)
     others = tuple(key for key in changed if key.partition(".")[0] in OTHERS)
     return Reload(
@@ -63,7 +67,7 @@ def plan_reload(old: Config, new: Config) -> Reload:
             proxy=msgspec.structs.replace(
                 new.proxy, listen=old.proxy.listen, workers=old.proxy.workers, tls=tls, traces=traces
             ),
-            admin=msgspec.structs.replace(new.admin, listen=old.admin.listen),
+            admin=admin,
         ),
         tuple(key for key in changed if key not in stay and key not in others),
         tuple(key for key in changed if key in stay),

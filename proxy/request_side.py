@@ -7,6 +7,7 @@ the client's.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 
 from proxy.capture import Capture
@@ -25,6 +26,8 @@ from proxy.routing import (
 )
 from proxy.transport import Body, Outgoing
 
+# Larger bodies are given their variant's model beside the serving thread, not in it.
+_LARGE = 16 * 1024
 # A client may write anything where a model's name belongs; what the log shows of it is redacted, whatever is mirrored.
 _IN_THE_LOG = Redactor(tuple(READY), {})
 
@@ -50,7 +53,7 @@ class RequestSide:
         body, choice = await self._body(clock)
         headers = to_upstream(scope["headers"])
         if choice.model and isinstance(body, bytes):
-            body = with_model(body, choice.model)
+            body = await _renamed(body, choice.model)
             headers = [pair for pair in headers if pair[0] != b"content-length"]
         if choice.authorization is not None:
             headers = [pair for pair in headers if pair[0] != b"authorization"]
@@ -108,3 +111,9 @@ class RequestSide:
             if capture is not None:
                 capture.keep_request(part)
             yield part
+
+
+async def _renamed(body: bytes, model: str) -> bytes:
+    if len(body) > _LARGE:
+        return await asyncio.to_thread(with_model, body, model)
+    return with_model(body, model)

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from itertools import islice
 from typing import NamedTuple
 from urllib.parse import quote, unquote_plus
 
@@ -103,6 +104,13 @@ def model_of(body: bytes) -> str:
     return found if isinstance(found, str) else ""
 
 
+class _ModelAsWritten(msgspec.Struct):
+    model: msgspec.Raw = msgspec.Raw()
+
+
+_model_as_written = msgspec.json.Decoder(_ModelAsWritten)
+# Places of the model that are tried before its body is walked.
+_TRIED = 4
 # A JSON string, a bracket or anything else worth a stop while walking the top level.
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]')
 
@@ -112,6 +120,23 @@ def with_model(body: bytes, model: str) -> bytes:
 
     The last of several `model` keys counts, as it does for JSON readers. A body without one is returned as it is.
     """
+    written = json.dumps(model).encode()
+    try:
+        found = bytes(_model_as_written.decode(body).model)
+    except UNREADABLE:
+        return _walked(body, written)
+    if not found.startswith(b'"') or found == written:
+        return body
+    places = re.finditer(rb'"model"\s*:\s*(' + re.escape(found) + b")", body)
+    for place in islice(places, _TRIED):
+        changed = body[: place.start(1)] + written + body[place.end(1) :]
+        if bytes(_model_as_written.decode(changed).model) == written:
+            return changed
+    return _walked(body, written)
+
+
+def _walked(body: bytes, written: bytes) -> bytes:
+    """Do it token by token: slow, for bodies that are no proper JSON or name models in many places."""
     depth, key, span = 0, b"", None
     for token in _TOKEN.finditer(body):
         text = token[0]
@@ -128,7 +153,7 @@ def with_model(body: bytes, model: str) -> bytes:
                 key = b""
     if span is None:
         return body
-    return body[: span[0]] + json.dumps(model).encode() + body[span[1] :]
+    return body[: span[0]] + written + body[span[1] :]
 
 
 def _is_key(body: bytes, end: int) -> bool:
@@ -137,7 +162,12 @@ def _is_key(body: bytes, end: int) -> bool:
 
 def _names_model(key: bytes) -> bool:
     # An escaped spelling ("mod\u0065l") names the same key.
-    return key == b'"model"' or (b"\\" in key and json.loads(key) == "model")
+    if b"\\" not in key:
+        return key == b'"model"'
+    try:
+        return bool(msgspec.json.decode(key) == "model")
+    except UNREADABLE:
+        return False
 
 
 # The query's parameter `model`, of which the last counts as in a body. Its name may be escaped, as anything may.

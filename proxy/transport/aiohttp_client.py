@@ -99,6 +99,9 @@ class AiohttpTransport:
             )
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise _translate(error) from error
+        if response.status < 100:
+            response.close()
+            raise UpstreamFault("upstream_garbage", f"status {response.status}")
         return AiohttpReply(response)
 
     async def close(self) -> None:

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from proxy.slots import INDEX
 from tests.proxy.conftest import Start
 from tests.proxy.wire import Asked, answer, post, read_chunked, read_message, until
 
@@ -107,6 +108,37 @@ async def test_own_headers_stand_on_every_response(stand: Start) -> None:
         (exchange,) = await running.exchanges()
         assert got.values(b"drift-exchange") == [f'"{exchange.id}"'.encode()]
         assert exchange.error == "http_500"
+
+
+async def test_a_mistake_of_ours_is_told_as_any_other_fault(
+    stand: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In OpenAI's shape, marked, counted and mirrored; the connection goes on."""
+
+    def mistaken(*_: object) -> list[tuple[bytes, bytes]]:
+        raise KeyError("unforeseen")
+
+    upstream = Upstream(answer(DONE))
+    async with stand(upstream) as running:
+        monkeypatch.setattr("proxy.request_side.to_upstream", mistaken)
+        got = await running.post(CHAT)
+        assert got.line.startswith(b"HTTP/1.1 500")
+        assert got.values(b"drift-error") == [b"internal"]
+        assert json.loads(got.body)["error"]["code"] == "internal"
+        (exchange,) = await running.exchanges()
+        assert (exchange.status, exchange.error) == (500, "internal")
+        monkeypatch.undo()
+        assert (await running.post(CHAT)).body == DONE
+        assert running.board.slots[INDEX["fault.internal"]] == 1
+
+
+async def test_a_status_below_100_is_no_answer(stand: Start, transport: str) -> None:
+    """RFC 9110 section 15: three digits from 100."""
+    upstream = Upstream(b"HTTP/1.1 099 What\r\ncontent-length: 2\r\n\r\n{}")
+    async with stand(upstream, proxy__transport=transport) as running:
+        got = await running.post(CHAT)
+    assert got.line.startswith(b"HTTP/1.1 502")
+    assert got.values(b"drift-error") == [b"upstream_garbage"]
 
 
 async def test_server_timing_says_who_took_how_long(stand: Start) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
+import pytest
 import yaml
 
 from monitor.bus.open import open_bus
@@ -300,6 +301,20 @@ def test_the_plan_names_keys_and_keeps_what_was_started() -> None:
     assert again.taken_over == ()
     assert again.need_restart == plan.need_restart
     assert plan_reload(old, old).config == old
+
+
+def test_an_address_that_stays_open_keeps_its_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loopback address needs none; until the restart the public one of before is still listened on."""
+    monkeypatch.setenv("FIRST", "first")
+    monkeypatch.setenv("SECOND", "second")
+    old = load_config(None, {"admin.listen": "0.0.0.0:8081", "admin.token": "env:FIRST"})
+    plan = plan_reload(old, load_config(None, {"admin.listen": "127.0.0.1:8081"}))
+    assert plan.config.admin == old.admin
+    assert plan.need_restart == ("admin.listen", "admin.token")
+    rotated = load_config(None, {"admin.listen": "0.0.0.0:8081", "admin.token": "env:SECOND"})
+    plan = plan_reload(old, rotated)
+    assert plan.config.admin == rotated.admin
+    assert plan.taken_over == ("admin.token",)
 
 
 def test_the_share_of_traces_changes_at_once_their_receiver_does_not() -> None:

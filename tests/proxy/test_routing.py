@@ -56,6 +56,20 @@ def test_reading_the_model(body: bytes, model: str) -> None:
         (b'{"mod\\u0065l":"a"}', b'{"mod\\u0065l":"new"}'),
         (b'{"model":7}', b'{"model":7}'),
         (b'{"n":1e400,  "u":"\\ud800"}', b'{"n":1e400,  "u":"\\ud800"}'),
+        (b'{"model":"new","n":1}', b'{"model":"new","n":1}'),
+        (
+            b'{"t":[{"model":"a"},{"model":"a"}],"model":"a"}',
+            b'{"t":[{"model":"a"},{"model":"a"}],"model":"new"}',
+        ),
+        (b'{"t":{"model":"a"},"mod\\u0065l":"a"}', b'{"t":{"model":"a"},"mod\\u0065l":"new"}'),
+        (
+            b'{"t":[' + b'{"model":"a"},' * 9 + b'0],"model":"a"}',
+            b'{"t":[' + b'{"model":"a"},' * 9 + b'0],"model":"new"}',
+        ),
+        # No proper JSON, yet some upstream may read it.
+        (b'{"model":"x","\\u00zz":"y"}', b'{"model":"new","\\u00zz":"y"}'),
+        (b'{"\xff\\n":"v","model":"x"}', b'{"\xff\\n":"v","model":"new"}'),
+        (b'{"model":"x",}', b'{"model":"new",}'),
     ],
 )
 def test_only_that_string_changes(body: bytes, rewritten: bytes) -> None:
