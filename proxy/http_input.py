@@ -141,9 +141,17 @@ class InputProtocol(EndingProtocol):
         if self._owed and not self.pipeline:
             self._answer(self._owed)
             return False
-        self.flow.resume_reading()
         if self._behind is not None and not self.pipeline:
-            # The handshake was refused: what came behind it are requests.
-            behind, self._behind = bytes(self._behind), None
-            self.loop.call_soon(self.data_received, behind)
+            self.loop.call_soon(self._replay)
+        else:
+            self.flow.resume_reading()
         return True
+
+    def _replay(self) -> None:
+        """Read what came behind a handshake that was refused, before anything newer: it is requests."""
+        behind, self._behind = self._behind, None
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if behind:
+            self.data_received(bytes(behind))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
+import time
 
 import pytest
 
@@ -186,6 +188,43 @@ def test_f56_what_follows_a_close_is_not_served(site: Site) -> None:
     assert wire.gone(TIMEOUT_S)
     assert [asked.target for asked in upstream.asked] == [site.prefix + b"/last"] or not site.ours
     assert upstream.heads <= 1
+
+
+def test_f56_what_follows_a_refused_handshake_keeps_its_order(site: Site) -> None:
+    """More than a proxy keeps, then the rest of that body, which looks like a request: it stays a body."""
+    asked, answered = threading.Event(), threading.Event()
+    upstream = Upstream()
+
+    def script(head: Message, wire: Wire) -> None:
+        if head.values(b"upgrade"):
+            asked.set()
+            answered.wait(TIMEOUT_S)
+            wire.send(response(b"no", status=b"401 Unauthorized"))
+        else:
+            upstream(head, wire)
+
+    site.upstream.start(script)
+    body = b"x" * 70_000
+    asking = (b"connection: upgrade", b"upgrade: websocket", b"sec-websocket-version: 13")
+    key = b"sec-websocket-key: MDEyMzQ1Njc4OWFiY2RlZg=="
+    wire = site.connect()
+    wire.send(site.head(b"GET", b"/realtime", *asking, key))
+    asked.wait(1.0)
+    wire.send(site.head(b"POST", b"/x", b"content-length: %d" % len(body + EVIL)) + body)
+    wire.flushed()
+    # The proxy is to have read what it keeps, and to have stopped reading.
+    time.sleep(0.2)
+    wire.send(EVIL)
+    wire.flushed()
+    answered.set()
+    got = answers(wire)
+    wire.close()
+    whole = [each for each in upstream.asked if each.end == "whole"]
+    assert not [each for each in upstream.asked if b"evil" in each.target]
+    assert all(each.body == body + EVIL for each in whole)
+    if site.ours:
+        assert [answer.status for answer in got] == [401, 200]
+        assert len(whole) == 1
 
 
 @pytest.mark.parametrize("form", ["absolute", "connect"])

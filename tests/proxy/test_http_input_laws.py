@@ -16,6 +16,8 @@ from tests.proxy.laws import cut
 
 PLACES = st.lists(st.integers(0, 2000), max_size=8)
 H2C = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMA\r\n"
+# This application answers it like any request, so that what follows it are requests.
+WEBSOCKET = b"connection: Upgrade\r\nupgrade: websocket\r\n"
 
 
 class Seen(NamedTuple):
@@ -63,8 +65,11 @@ def received(wire: socket.socket) -> bytes:
     return data
 
 
-async def serve(pieces: Sequence[bytes]) -> tuple[list[Seen], list[str], bytes]:
-    """Hand a connection's bytes over in pieces; return whole requests, refusals, and all that was answered."""
+async def serve(pieces: Sequence[bytes], between: int = 3) -> tuple[list[Seen], list[str], bytes]:
+    """Hand a connection's bytes over in pieces, the loop turning so often `between` them.
+
+    Return whole requests, refusals, and all that was answered.
+    """
     app, refusals = Noting(), list[str]()
     server = make_server(app, 1.0, on_refused=refusals.append)
     server.config.load()
@@ -77,7 +82,7 @@ async def serve(pieces: Sequence[bytes]) -> tuple[list[Seen], list[str], bytes]:
     transport, protocol = await asyncio.get_running_loop().create_connection(made, sock=ours)
     for piece in pieces:
         protocol.data_received(piece)
-        await turns(3)
+        await turns(between)
     await turns(60)
     answered = received(theirs)
     transport.abort()
@@ -94,8 +99,8 @@ def requests(draw: st.DrawFn) -> tuple[bytes, Seen]:
     """Draw a sound request and what the application should see of it."""
     method = draw(st.sampled_from(["GET", "POST", "PUT", "DELETE"]))
     target = draw(st.sampled_from([b"/v1/x", b"/v1//a%2Fb?", b"/?a=&b", b"/v1/chat/completions"]))
-    extra = draw(st.sampled_from([b"", b"x-a: 1\r\nx-a: 2\r\n", H2C]))
     body = draw(st.binary(max_size=30)) if method != "GET" else b""
+    extra = draw(st.sampled_from([b"", b"x-a: 1\r\nx-a: 2\r\n", H2C, b"" if body else WEBSOCKET]))
     if not body:
         framing, framed = b"", b""
     elif draw(st.booleans()):
@@ -121,10 +126,12 @@ def lowered(seen: Seen) -> Seen:
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(requests(), min_size=1, max_size=4), PLACES)
-def test_every_cut_gives_the_same_requests(drawn: list[tuple[bytes, Seen]], places: list[int]) -> None:
+@given(st.lists(requests(), min_size=1, max_size=4), PLACES, st.integers(0, 5))
+def test_every_cut_gives_the_same_requests(
+    drawn: list[tuple[bytes, Seen]], places: list[int], between: int
+) -> None:
     """On one connection, pipelined or not, with bodies, chunks, trailers and upgrades that will not be."""
-    seen, refusals, answered = asyncio.run(serve(cut(b"".join(raw for raw, _ in drawn), places)))
+    seen, refusals, answered = asyncio.run(serve(cut(b"".join(raw for raw, _ in drawn), places), between))
     assert seen == [lowered(each) for _, each in drawn]
     assert refusals == []
     assert answered.count(b"HTTP/1.1 200 OK") == len(drawn)
