@@ -87,6 +87,11 @@ class Cycle(RequestResponseCycle):
         closes, added = False, 0
         for raw, value in headers:
             name = raw.lower()
+            if name == b"content-length" and status == 204:
+                # It may not have one, and who believed it would wait for a body, or take the next answer for it
+                # (RFC 9110 section 8.6).
+                added -= 1
+                continue
             if name == b"content-length" and self.chunked_encoding is None:
                 self.expected_content_length = int(value)
                 self.chunked_encoding = False

@@ -173,10 +173,11 @@ async def test_no_body_stays_no_body(stand: Start, transport: str, method: bytes
 
 
 async def test_head_and_bodyless_statuses(stand: Start, transport: str) -> None:
-    """HEAD keeps its Content-Length; 204 and 304 end at their head."""
+    """HEAD keeps its Content-Length; 204 and 304 end at their head, and a 204 that says otherwise is mended."""
     replies = {
         b"/h": b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n",
         b"/n": b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"/l": b"HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\n",
         b"/m": b"HTTP/1.1 304 Not Modified\r\ncontent-length: 7\r\netag: x\r\n\r\n",
     }
 
@@ -187,11 +188,15 @@ async def test_head_and_bodyless_statuses(stand: Start, transport: str) -> None:
 
     async with stand(upstream, proxy__transport=transport) as running:
         reader, writer = await running.connect()
-        for line, status in ((b"HEAD /h", b"200"), (b"GET /n", b"204"), (b"GET /m", b"304")):
+        for line in (b"HEAD /h", b"GET /n", b"GET /l", b"HEAD /l", b"GET /m"):
             writer.write(line + b" HTTP/1.1\r\nhost: p\r\n\r\n")
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 2)
+            status = replies[line.split()[1]].split()[1]
             assert head.split()[1] == status
+            assert (b"content-length" in head) is (status != b"204")
         writer.close()
+        await until(lambda: running.counters().get("ended") == 5)
+        assert not [name for name in running.counters() if name.startswith("fault")]
     assert b"content-length: 7" in head
 
 
