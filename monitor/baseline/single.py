@@ -29,7 +29,11 @@ class Feature(NamedTuple):
 
 FEATURES: tuple[Feature, ...] = (
     Feature("prompt_novelty", "the prompt is unlike any in the baseline"),
-    Feature("prompt_length", "the prompt is unusually long", "the prompt is unusually short"),
+    Feature(
+        "prompt_length",
+        "the prompt, with what stands before it, is unusually long",
+        "the prompt is unusually short",
+    ),
     Feature("answer_fit", "", "the answer does not address its prompt"),
     Feature(
         "reward",

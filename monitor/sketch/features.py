@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.contract import Exchange
 from monitor.sketch.cells import cells_of
 from monitor.sketch.scored import Scored
-from monitor.text.style import RESPONSE_FEATURES, prompt_style, response_style, style_matrix
+from monitor.text.style import (
+    PROMPT_FEATURES,
+    RESPONSE_FEATURES,
+    prompt_style,
+    response_style,
+    style_matrix,
+)
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -63,7 +70,7 @@ def extract(scored: Scored) -> Features:
     return Features(
         prompted,
         answered,
-        style_matrix(prompt_style, (e.prompt for e in exchanges)),
+        _asked(exchanges),
         response,
         _log_seconds(e.latency_s for e in exchanges),
         _log_seconds(e.ttft_s for e in exchanges),
@@ -74,6 +81,15 @@ def extract(scored: Scored) -> Features:
 
 
 _REFUSAL = RESPONSE_FEATURES.index("refusal")
+_LENGTH = PROMPT_FEATURES.index("length")
+
+
+def _asked(exchanges: Sequence[Exchange]) -> Floats:
+    """Return the style of the prompts; their length is that of everything the model was given to read."""
+    style = style_matrix(prompt_style, (e.prompt for e in exchanges))
+    given = np.fromiter((e.context_chars for e in exchanges), dtype=np.float64, count=len(exchanges))
+    style[:, _LENGTH] = np.maximum(style[:, _LENGTH], np.log1p(given))
+    return style
 
 
 def _mask(n: int, values: Iterable[bool]) -> Mask:

@@ -23,6 +23,7 @@ _NAMES = {
     "new_clusters": "prompts unlike any in the baseline",
     "prompt_novelty": "distance of prompts from the baseline",
     "prompt_js": "mix of known topics",
+    "prompt_length": "what the model is given to read",
     "response_js": "mix of response topics",
     "response_given_prompt": "answers to the same questions",
     "answer_fit": "answers that address their prompts",

@@ -21,7 +21,7 @@ from monitor.contract import Interval, Signal, Tier
 from monitor.evidence.repetition import COUNTERS, repeated
 from monitor.sketch.bucket import Bucket
 from monitor.sketch.layout import PROMPT_SCORES, RATES, RESPONSE_SCORES, SYSTEM_SCORES, known_share
-from monitor.text.style import RESPONSE_FEATURES
+from monitor.text.style import PROMPT_FEATURES, RESPONSE_FEATURES
 from monitor.verdict.divergence import Divergence, compare_histograms
 from monitor.verdict.novelty import NewShare, new_share
 from monitor.verdict.rewards import (
@@ -146,6 +146,21 @@ def _divergence(unit: str, found: Divergence | None) -> Signal | None:
 
 def _mean_dispersion(baseline: Baseline, family: str) -> float:
     return float(baseline.overdispersion[family].mean())
+
+
+def _prompt_length(baseline: Baseline, window: Bucket) -> Signal | None:
+    """Measure what the model is given to read: the prompt, and what stands before it."""
+    reference, place = baseline.reference, PROMPT_SCORES.index("prompt length")
+    n, m = window.count("prompts"), reference.count("prompts")
+    if n < FEWEST or m < FEWEST:
+        return None
+    effect = float(window.read("prompt_scores")[place] / n - reference.read("prompt_scores")[place] / m)
+    after, before = (
+        float(np.expm1(bucket.read("prompt_style")[PROMPT_FEATURES.index("length")] / of))
+        for bucket, of in ((window, n), (reference, m))
+    )
+    spread = dispersion_of(baseline, "prompt", "prompt length", PROMPT_SCORES) * (1 / n + 1 / m)
+    return _standardised("characters (geometric mean)", after, before, effect, float(np.sqrt(spread)))
 
 
 def _prompt_js(baseline: Baseline, window: Bucket) -> Signal | None:
@@ -345,6 +360,7 @@ SIGNALS: dict[str, Measure] = {
     "new_clusters": _new_clusters,
     "prompt_novelty": _prompt_novelty,
     "prompt_js": _prompt_js,
+    "prompt_length": _prompt_length,
     "response_js": _response_js,
     "response_given_prompt": _given_prompt,
     "answer_fit": _answer_fit,

@@ -29,6 +29,8 @@ REWARD_ERRORS = {Tier.IMPROVED: 1.25, Tier.MINOR: 0.75, Tier.CRITICAL: 1.0}
 
 # A latency that is raised has at least this ratio to the baseline's.
 SLOWER = 1.2
+# What the model is given to read is raised when its length has at least this ratio to the baseline's, or one to this.
+LONGER = 1.5
 
 
 class Rule(NamedTuple):
@@ -75,6 +77,12 @@ def _latency(signal: Signal, t: Thresholds) -> Tier:
     return _standardised(signal, t) if slower and (signal.effect or 0.0) > 0 else Tier.OK
 
 
+def _prompt_length(signal: Signal, t: Thresholds) -> Tier:
+    """Half as long again, or less than two thirds: other proportions of known topics alone differ by less."""
+    long, short = sorted((signal.window_mean or 0.0, signal.baseline_mean or 0.0), reverse=True)
+    return _standardised(signal, t) if long >= LONGER * short else Tier.OK
+
+
 def _bad_rate(signal: Signal, t: Thresholds) -> Tier:
     """Critical only when plainly bad: up by `points_critical` or more."""
     points = (signal.window_mean or 0.0) - (signal.baseline_mean or 0.0)
@@ -104,6 +112,7 @@ RULES: dict[str, Rule] = {
     "new_clusters": Rule("traffic", _share, bad=1),
     "prompt_novelty": Rule("traffic", _standardised),
     "prompt_js": Rule("traffic", _divergence),
+    "prompt_length": Rule("traffic", _prompt_length),
     "response_js": Rule("behaviour", _divergence),
     "response_given_prompt": Rule("behaviour", _standardised),
     "answer_fit": Rule("behaviour", _fall),

@@ -51,6 +51,28 @@ def test_each_change_has_its_verdict(world: World, tier: Tier, direction: Direct
     assert found.n == {"baseline": 250, "window": 150}
 
 
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_longer_conversations_before_the_same_questions(share: float):
+    """Earlier turns are what the model is given to read, too: other traffic, nobody's fault."""
+    made = World().make(300, seed=2)
+    longer = [
+        msgspec.structs.replace(e, context_chars=9000 if i < share * 300 else 0)
+        for i, e in enumerate(made.exchanges)
+    ]
+    found = compare(
+        World().make(400, seed=1),
+        made._replace(exchanges=longer),
+        scorer="synthetic",
+        alpha=0.01,
+        learning=BaselineConfig(clusters=8),
+        detection=Detection(),
+        now=9.0,
+    )
+    assert (found.tier, found.direction, found.cause) == (Tier.MINOR, Direction.NEUTRAL, Cause.TRAFFIC)
+    assert found.signals["prompt_length"].tier is Tier.MINOR
+    assert "what the model is given to read" in found.headline
+
+
 def test_no_change():
     """Two draws of one world are ok and not drifted."""
     found = compared(World())

@@ -36,6 +36,12 @@ def test_a_plain_exchange():
     assert flagged(seen) == set()
 
 
+def test_a_prompt_is_as_long_as_what_the_model_is_given():
+    """Earlier turns and instructions count; a file that knows of none has the prompt alone."""
+    assert one().prompt_style[0, 0] == math.log1p(len("Why?"))
+    assert one(context_chars=9000).prompt_style[0, 0] == np.log1p(9000.0)
+
+
 def test_errors_are_counted_not_judged():
     """An error status or a broken connection is an error, whatever text came with it."""
     for broken in (one(status=500), one(error="reset")):

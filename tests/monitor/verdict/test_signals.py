@@ -44,6 +44,7 @@ NAMES = [
     "new_clusters",
     "prompt_novelty",
     "prompt_js",
+    "prompt_length",
     "response_js",
     "response_given_prompt",
     "response_style",
@@ -65,7 +66,9 @@ def test_p_values_without_change(driftless: list[dict[str, Signal]], name: str):
     assert (p <= 0.001).mean() <= 0.05
 
 
-@pytest.mark.parametrize("name", ["reward", "length", "hedging", "latency", "prompt_novelty"])
+@pytest.mark.parametrize(
+    "name", ["reward", "length", "hedging", "latency", "prompt_novelty", "prompt_length"]
+)
 def test_intervals_cover_no_effect(driftless: list[dict[str, Signal]], name: str):
     """The 95 % intervals of driftless windows cover zero about that often."""
     covers = [s[name].interval[0] <= 0 <= s[name].interval[1] for s in driftless if s[name].interval]

@@ -25,6 +25,8 @@ EFFECTS = [
     ("prompt_novelty", 3.00, MINOR),
     ("prompt_js", 0.18, MINOR),
     ("prompt_js", 0.25, CRITICAL),
+    ("prompt_length", 0.19, OK),
+    ("prompt_length", -0.20, MINOR),
     ("response_js", 0.17, OK),
     ("response_js", 0.18, MINOR),
     ("response_given_prompt", -0.19, OK),
@@ -95,6 +97,12 @@ def test_effect_thresholds(name: str, effect: float, tier: Tier):
 def test_rate_thresholds(name: str, points: float, effect: float, tier: Tier):
     """Shares are critical when ten points worse, minor from a small standardised effect on."""
     assert tier_of(name, signal(effect, baseline_mean=0.3, window_mean=0.3 + points)) is tier
+
+
+@pytest.mark.parametrize(("after", "tier"), [(149.0, OK), (150.0, MINOR), (67.0, OK), (66.0, MINOR)])
+def test_what_is_read_is_raised_when_half_as_long_again(after: float, tier: Tier):
+    """Other proportions of known topics move the length of prompts, too, and are no news."""
+    assert tier_of("prompt_length", signal(1.0, baseline_mean=100.0, window_mean=after)) is tier
 
 
 def test_every_rule_is_tried():
