@@ -153,12 +153,13 @@ class Wire:
         """Wait for the peer's FIN or RST; what it still sends is thrown away."""
         deadline = time.monotonic() + timeout_s
         while (left := deadline - time.monotonic()) > 0:
-            with contextlib.suppress(TimeoutError):
-                try:
-                    if not self.some(left):
-                        return True
-                except OSError:
+            try:
+                if not self.some(left):
                     return True
+            except TimeoutError:  # an OSError too, and no end
+                return False
+            except OSError:
+                return True
         return False
 
     def silent(self, seconds: float) -> bool:
