@@ -40,6 +40,8 @@ PAIRS_SHARE = 0.1
 _LOG_SUSPICION = float(np.log(100.0))
 # Exchanges a minute that a stream without times is taken to have.
 UNTIMED_RATE = 10.0
+# Any time but 0, which says that nobody knows when.
+_BEGINNING = 86_400.0
 _CHUNK = 2048
 
 Key = tuple[str, str]
@@ -70,10 +72,10 @@ class Backtest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def timed(exchanges: Sequence[Exchange], rate: float = UNTIMED_RATE) -> list[Exchange]:
-    """Return the exchanges in order of time; where none carries a time, `rate` a minute from epoch 0 on."""
+    """Return the exchanges in order of time; where none carries a time, `rate` a minute from `_BEGINNING` on."""
     if any(e.time for e in exchanges):
         return sorted(exchanges, key=lambda e: e.time)
-    return [msgspec.structs.replace(e, time=60.0 * i / rate) for i, e in enumerate(exchanges)]
+    return [msgspec.structs.replace(e, time=_BEGINNING + 60.0 * i / rate) for i, e in enumerate(exchanges)]
 
 
 def backtest(

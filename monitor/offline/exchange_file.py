@@ -28,6 +28,8 @@ from monitor.contract.feedback import label_text
 from monitor.contract.messages import content_text, read_conversation, short_hash
 
 _GZIP_MAGIC = b"\x1f\x8b"
+# Sums of squares are kept in 64 bits (see `layout`): a million exchanges of this reward fit.
+_LARGEST_REWARD = 10_000.0
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _BOM = b"\xef\xbb\xbf"
 # Epoch seconds beyond this lie after the year 5000: such a number counts milliseconds.
@@ -287,6 +289,15 @@ def _number(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def _reward(value: Any) -> float | None:
+    number = _number(value)
+    if number is not None and abs(number) > _LARGEST_REWARD:
+        raise ValueError(
+            f"reward {number:g} is beyond ±{_LARGEST_REWARD:,.0f}; divide all rewards by the same number"
+        )
+    return number
+
+
 def _amount(value: Any) -> float | None:
     number = _number(value)
     return number if number is not None and number >= 0 else None
@@ -333,7 +344,7 @@ _OPTIONAL: dict[str, Callable[[Any], Any]] = {
     "stream": _flag,
     "user": _user,
     "error": _name,
-    "reward": _number,
+    "reward": _reward,
     "label": _label,
     "annotator": _name,
     "gold": _label,

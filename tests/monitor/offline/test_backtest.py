@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from monitor.baseline import Baseline, build_baseline
+from monitor.baseline.seasonality import read_calendar
 from monitor.contract import Cause, Direction, Exchange, Tier
 from monitor.contract.config import BaselineConfig, Detection
 from monitor.evidence.twosample import join
@@ -101,7 +102,10 @@ def test_a_slight_change_in_a_strict_budget(reference: Baseline):
 def test_streams_without_times_get_a_rate():
     """Without times ten exchanges a minute are taken; with times they are put in order."""
     rows = [Exchange(id=str(i), time=0.0, prompt="p") for i in range(25)]
-    assert [e.time for e in timed(rows)][:3] == [0.0, 60.0 / UNTIMED_RATE, 120.0 / UNTIMED_RATE]
+    times = [e.time for e in timed(rows)]
+    assert np.diff(times) == pytest.approx(60.0 / UNTIMED_RATE)
+    # Time 0 says that nobody knows when: what is learnt from the first rows would be taken for untimed.
+    assert read_calendar(np.array(times), "UTC").visit.any()
     known = [Exchange(id=str(i), time=float(t), prompt="p") for i, t in enumerate([30, 10, 20])]
     assert [e.id for e in timed(known)] == ["1", "2", "0"]
 

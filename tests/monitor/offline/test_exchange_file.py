@@ -123,6 +123,18 @@ def test_a_wrong_optional_value_costs_only_itself(tmp_path: Path, key: str, wron
     assert one(tmp_path, **{"id": "a", key: wrong}) == one(tmp_path, id="a")
 
 
+@pytest.mark.parametrize("reward", [10_000.1, -1e6, "1e9"])
+def test_a_reward_beyond_what_sums_can_hold_is_refused(tmp_path: Path, reward: Any):
+    """Silently wrong sums would be worse: the line is named, with what to do."""
+    path = tmp_path / "f.jsonl"
+    rows = [{"prompt": "a", "reward": 10_000}, {"prompt": "b", "reward": reward}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    kept, report = read_exchanges(path)
+    assert [e.reward for e in kept] == [10_000.0]
+    assert report.first_skipped is not None
+    assert "divide all rewards by the same number" in report.first_skipped.reason
+
+
 def test_numbers_written_as_text_count(tmp_path: Path):
     """Exports that quote their numbers are understood; labels and ids may be numbers."""
     found = one(tmp_path, id=7, latency_s="0.25", reward="1e-1", prompt_tokens="12", label=3)
