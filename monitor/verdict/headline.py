@@ -32,6 +32,7 @@ _NAMES = {
     "style_controlled_reward": "reward of answers that look alike",
     "reward_shape": "distribution of rewards",
     "passive_voice": "passive voice",
+    "language": "language of the answers:",
     "unfinished": "answers that stop midway",
     "refusal": "refusals",
     "empty": "empty answers",

@@ -254,6 +254,20 @@ def _style_feature(feature: str, unit: str, shown: Callable[[float], float]) -> 
     return measured
 
 
+def _language(baseline: Baseline, window: Bucket) -> Signal | None:
+    """Measure function words of English, or letters of other scripts: what says more that the language is another."""
+    marks = [
+        _style_feature("function", "English function words per word", _same)(baseline, window),
+        _style_feature("non_ascii", "share of bytes beyond ASCII", _same)(baseline, window),
+    ]
+    found = [mark for mark in marks if mark is not None and mark.p_value is not None]
+    if not found:
+        return None
+    most = min(found, key=lambda mark: (mark.p_value or 0.0, -abs(mark.effect or 0.0)))
+    # The clearer of two.
+    return msgspec.structs.replace(most, p_value=min(1.0, len(found) * (most.p_value or 0.0)))
+
+
 def _rate(name: str, of: str) -> Measure:
     """Share of exchanges; the effect is Cohen's h, the p-value of the pooled two-proportion test."""
     place = [rate for _, rate, _ in RATES].index(name)
@@ -374,6 +388,7 @@ SIGNALS: dict[str, Measure] = {
     "markdown": _style_feature("bold", "bold passages (geometric mean)", _exponential),
     "passive_voice": _style_feature("passive", "passives per sentence", _same),
     "hedging": _style_feature("hedging", "hedging words per word", _same),
+    "language": _language,
     "repetition": _style_feature("repetition", "share of repeated word triples", _same),
     "unfinished": _style_feature("unfinished", "share of answers", _same),
     "refusal": _rate("refused", "answers"),

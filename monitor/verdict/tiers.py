@@ -29,6 +29,8 @@ REWARD_ERRORS = {Tier.IMPROVED: 1.25, Tier.MINOR: 0.75, Tier.CRITICAL: 1.0}
 
 # A latency that is raised has at least this ratio to the baseline's.
 SLOWER = 1.2
+# A share of function words that is raised is at most this part of the baseline's.
+FEWER_WORDS = 6 / 7
 # What the model is given to read is raised when its length has at least this ratio to the baseline's, or one to this.
 LONGER = 1.5
 
@@ -83,6 +85,13 @@ def _prompt_length(signal: Signal, t: Thresholds) -> Tier:
     return _standardised(signal, t) if long >= LONGER * short else Tier.OK
 
 
+def _language(signal: Signal, t: Thresholds) -> Tier:
+    """Raise function words fewer by a seventh, or other scripts twice as much: terse style alone moves them less."""
+    after, before = signal.window_mean or 0.0, signal.baseline_mean or 0.0
+    other = after <= FEWER_WORDS * before if (signal.effect or 0.0) < 0 else after >= 2.0 * before
+    return _standardised(signal, t) if other else Tier.OK
+
+
 def _bad_rate(signal: Signal, t: Thresholds) -> Tier:
     """Critical only when plainly bad: up by `points_critical` or more."""
     points = (signal.window_mean or 0.0) - (signal.baseline_mean or 0.0)
@@ -126,6 +135,7 @@ RULES: dict[str, Rule] = {
     "markdown": Rule("behaviour", _standardised),
     "passive_voice": Rule("behaviour", _standardised),
     "hedging": Rule("behaviour", _standardised),
+    "language": Rule("behaviour", _language),
     "repetition": Rule("behaviour", _standardised),
     "unfinished": Rule("behaviour", _standardised),
     "refusal": Rule("behaviour", _refusal, bad=1),

@@ -73,6 +73,35 @@ def test_longer_conversations_before_the_same_questions(share: float):
     assert "what the model is given to read" in found.headline
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["Claro que eso depende de varios factores", "Да, это зависит от многих причин", "それは場合によります"],
+    ids=["Spanish", "Russian", "Japanese"],
+)
+def test_answers_in_another_language_are_named_so(words: str):
+    """A fifth of the answers."""
+    made = World().make(300, seed=2)
+    english = "It is the case that this depends on what they have and how much of it there was. "
+    answers = {True: words + ". ", False: english}
+
+    def told(scored: Scored, share: int) -> Scored:
+        said = (answers[i % 10 < share] * (2 + i % 3) for i in range(len(scored.exchanges)))
+        rows = [msgspec.structs.replace(e, response=s) for e, s in zip(scored.exchanges, said, strict=True)]
+        return scored._replace(exchanges=rows)
+
+    found = compare(
+        told(World().make(400, seed=1), 0),
+        told(made, 2),
+        scorer="synthetic",
+        alpha=0.01,
+        learning=BaselineConfig(clusters=8),
+        detection=Detection(),
+        now=9.0,
+    )
+    assert found.signals["language"].tier is Tier.MINOR
+    assert "language of the answers" in " ".join(found.reasons)
+
+
 def test_no_change():
     """Two draws of one world are ok and not drifted."""
     found = compared(World())

@@ -53,6 +53,7 @@ NAMES = [
     "style_controlled_reward",
     "length",
     "hedging",
+    "language",
     "unfinished",
     "latency",
 ]

@@ -50,6 +50,7 @@ EFFECTS = [
     ("markdown", 0.3, MINOR),
     ("passive_voice", 0.3, MINOR),
     ("hedging", 0.3, MINOR),
+    ("language", -0.3, MINOR),
     ("repetition", 0.3, MINOR),
     ("unfinished", 0.3, MINOR),
     ("latency", 0.3, MINOR),
@@ -103,6 +104,14 @@ def test_rate_thresholds(name: str, points: float, effect: float, tier: Tier):
 def test_what_is_read_is_raised_when_half_as_long_again(after: float, tier: Tier):
     """Other proportions of known topics move the length of prompts, too, and are no news."""
     assert tier_of("prompt_length", signal(1.0, baseline_mean=100.0, window_mean=after)) is tier
+
+
+@pytest.mark.parametrize(
+    ("effect", "after", "tier"), [(-1.0, 0.25, MINOR), (-1.0, 0.27, OK), (1.0, 0.59, OK), (1.0, 0.60, MINOR)]
+)
+def test_another_language_is_more_than_terse_style(effect: float, after: float, tier: Tier):
+    """Function words fewer by a seventh, or other scripts twice as much."""
+    assert tier_of("language", signal(effect, baseline_mean=0.3, window_mean=after)) is tier
 
 
 def test_every_rule_is_tried():
