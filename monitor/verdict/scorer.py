@@ -19,6 +19,7 @@ REWARD_SIGNALS = frozenset({"reward", "reward_shape", "style_controlled_reward"}
 # Signals that need no scorer: they count words, statuses and seconds.
 FROM_TEXT = frozenset(
     {
+        "prompt_length",
         "response_style",
         "length",
         "lists",
@@ -26,6 +27,7 @@ FROM_TEXT = frozenset(
         "markdown",
         "passive_voice",
         "hedging",
+        "language",
         "repetition",
         "unfinished",
         "refusal",
