@@ -24,7 +24,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.detection import coverage, drifts, equal_power, nulls, peer_tables, peers, plots, windows
+from benchmarks.detection import (
+    capture,
+    coverage,
+    drifts,
+    equal_power,
+    nulls,
+    peer_tables,
+    peers,
+    plots,
+    windows,
+)
 from benchmarks.detection.pools import Data
 from benchmarks.detection.report import Kept
 from benchmarks.detection.seeds import Seeds, seeds
@@ -195,6 +205,14 @@ def _coverage(run: Seeds, arguments: argparse.Namespace, sizes: Sizes) -> None:
     Kept(arguments.cache).keep("coverage", said, parts, coverage=coverage.counts(held))
 
 
+def _capture(run: Seeds, arguments: argparse.Namespace, sizes: Sizes) -> None:
+    with _ticking("capture", max(capture.DOMAINS, sizes.baselines)) as tick:
+        found = capture.measure_capture(run.data, baselines=sizes.baselines, tick=tick)
+    baselines = len(found) // 2
+    said = f"{baselines} baselines of nine domains of prompts; the tenth, another one each time, was never there."
+    Kept(arguments.cache).keep("capture", said, [("", capture.write(found))])
+
+
 def _peers(run: Seeds, arguments: argparse.Namespace, sizes: Sizes) -> None:
     data = run.data
     chosen = peers.Sizes(sizes.peer_windows, sizes.days, sizes.baselines)
@@ -223,6 +241,7 @@ SECTIONS: dict[str, Section] = {
     "drifts": _drifts,
     "windows": _windows,
     "coverage": _coverage,
+    "capture": _capture,
     "peers": _peers,
 }
 

@@ -28,7 +28,7 @@ _PLOTS = {
         ("detection-power.svg", "Share of runs with an alarm, by exchanges since a novel topic arrived"),
     ],
 }
-_ORDER = ("nulls", "drifts", "windows", "coverage", "peers")
+_ORDER = ("nulls", "drifts", "windows", "coverage", "capture", "peers")
 
 
 class Kept:
@@ -69,6 +69,7 @@ _TITLES = {
     "drifts": "Something changes",
     "windows": "Two files",
     "coverage": "Intervals",
+    "capture": "What the novelty gate catches",
     "peers": "Peers",
 }
 
