@@ -52,6 +52,7 @@ FAULTS: dict[str, tuple[int, str]] = {
     "too_many_headers": (431, "The request has more headers than this proxy takes."),
     "head_too_large": (431, "The request's headers are larger than this proxy takes."),
     "internal": (500, "This proxy failed; its log says how."),
+    "too_many_connections": (503, "This proxy has no room for another connection; try again."),
     "provider_import": (502, "The provider library cannot be loaded."),
     "not_found": (404, "There is nothing at this path of the proxy itself."),
 }
@@ -59,7 +60,14 @@ FAULTS: dict[str, tuple[int, str]] = {
 
 # What may still be on its way behind these is not read any more, so the connection cannot go on.
 CLOSING = frozenset(
-    {"malformed_request", "body_too_large", "target_too_long", "too_many_headers", "head_too_large"}
+    {
+        "malformed_request",
+        "body_too_large",
+        "target_too_long",
+        "too_many_headers",
+        "head_too_large",
+        "too_many_connections",
+    }
 )
 # Their detail (a number) is for the client too; others' are for the log.
 TOLD = frozenset({"body_too_large"})

@@ -8,14 +8,25 @@ from typing import Any
 import uvicorn
 
 from monitor.contract.config import Limits
+from proxy.file_limit import Room
 
 
 class EdgeConfig(uvicorn.Config):
-    """What connections look at. `on_refused` hears the code of what is refused before it is an exchange."""
+    """What connections look at. `on_refused` hears the code of what is refused before it is an exchange.
+
+    `room`: how many clients there is room for; None: no limit.
+    """
 
     def __init__(
-        self, app: Any, *, limits: Limits, on_refused: Callable[[str], None], **options: Any
+        self,
+        app: Any,
+        *,
+        limits: Limits,
+        on_refused: Callable[[str], None],
+        room: Room | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(app, **options)
         self.limits = limits
+        self.room = room
         self.on_refused = on_refused

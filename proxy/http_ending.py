@@ -34,6 +34,26 @@ class EndingProtocol(HttpToolsProtocol):
     _refused = _lingering = False
     _waiting_for_end: asyncio.TimerHandle | None = None
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a client in, if there is room."""
+        super().connection_made(transport)
+        room = self.config.room
+        if room is None:
+            return
+        numbered = transport.get_extra_info("socket").fileno()
+        if len(self.connections) > room.clients or numbered >= room.descriptors:
+            # It serves nobody, so it is none of those that there is room for.
+            self.connections.discard(self)
+            self._turn_away(in_words=numbered < room.descriptors)
+
+    def _turn_away(self, *, in_words: bool) -> None:
+        if in_words:
+            self._refuse("too_many_connections")
+        else:
+            self._refused = True
+            self.config.on_refused("too_many_connections")
+            self.transport.close()
+
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._running = cycle
         super()._start_asgi_task(cycle, app)

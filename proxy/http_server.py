@@ -24,6 +24,7 @@ from proxy.client import (
     TARGET_EXTENSION,
     TUNNEL_EXTENSION,
 )
+from proxy.file_limit import Room
 from proxy.http_config import EdgeConfig
 from proxy.http_cycle import Cycle, HeadJoiner, OldCycle
 from proxy.http_input import InputProtocol
@@ -164,12 +165,14 @@ def make_server(
     *,
     limits: Limits | None = None,
     on_refused: Callable[[str], None] = lambda _: None,
+    room: Room | None = None,
 ) -> QuietServer:
     """Make a server for an ASGI application; serve it with `await server.serve(sockets=[...])`."""
     config = EdgeConfig(
         app,
         limits=limits or Limits(),
         on_refused=on_refused,
+        room=room,
         http=FaithfulProtocol,
         ws="none",
         loop="none",

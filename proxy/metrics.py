@@ -26,6 +26,7 @@ _PLAIN = {
     "driftgate_requests": ("Requests taken in.", "received"),
     "driftgate_mirror_exchanges": ("Exchanges committed to the bus.", "mirrored"),
     "driftgate_mirror_malformed": ("Mirrored exchanges whose text could not be read.", "malformed"),
+    "driftgate_out_of_files_seconds": ("Seconds without a file descriptor left.", "out_of_files"),
     "driftgate_mirror_bus_retries": ("Attempts to write to the bus that failed.", "bus_retries"),
 }
 # name -> (help, counter prefix, label)
@@ -96,7 +97,8 @@ class ProxyCollector(Collector):
 
 def _counters(total: Counters) -> Iterator[Metric]:
     for name, (text, counter) in _PLAIN.items():
-        yield CounterMetricFamily(name, text, total[counter])
+        unit = "seconds" if name.endswith("_seconds") else ""
+        yield CounterMetricFamily(name, text, total[counter], unit=unit)
     for name, (text, prefix, label) in _LABELLED.items():
         family = CounterMetricFamily(name, text, labels=[label])
         for value, count in total.under(prefix).items():

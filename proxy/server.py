@@ -27,6 +27,7 @@ from monitor.bus.open import open_bus
 from monitor.contract.config import Config, ConfigError, split_address
 from monitor.contract.logs import set_up_logs
 from proxy.app import Replaceable
+from proxy.file_limit import raise_file_limit, room_within
 from proxy.http_server import make_server
 from proxy.lifeline import message
 from proxy.log import UNSAID
@@ -62,6 +63,7 @@ def run_proxy(load: Callable[[], Config]) -> int:
     """Run until SIGTERM or SIGINT; return the exit status. `load` reads the configuration and raises ConfigError."""
     config = _checked(load)
     set_up_logs(config.log, "proxy", unsaid=UNSAID)
+    before, files = raise_file_limit()
     directory = Path(config.state_dir) / "proxy"
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -74,6 +76,7 @@ def run_proxy(load: Callable[[], Config]) -> int:
     except OSError as error:
         print(f"driftgate: state_dir {config.state_dir!r}: {error.strerror}", file=sys.stderr)  # noqa: T201 - as above
         return 2
+    log.info("file limit", files=files, before=before, clients_of_a_worker=room_within(files).clients)
     return asyncio.run(Parent(config, load, directory, salt).run(listener, admin))
 
 

@@ -62,6 +62,7 @@ SLOTS: tuple[str, ...] = (
     "mirrored",
     "malformed",
     "bus_retries",
+    "out_of_files",
     *(f"partial.{reason}" for reason in PARTIAL_REASONS),
     *(f"dropped.{reason}" for reason in (*DROP_REASONS, *WRITER_DROP_REASONS)),
     *(f"fault.{code}" for code in FAULTS),

@@ -31,6 +31,7 @@ from monitor.contract.config import Config
 from monitor.contract.logs import set_up_logs
 from proxy.app import ProxyApp
 from proxy.assemble import Assembler
+from proxy.file_limit import FileWatch, file_limit, room_within
 from proxy.forward import Forwarder, Site
 from proxy.http_server import make_server
 from proxy.lifeline import Inbox, first_message
@@ -100,6 +101,7 @@ class Worker:
             self.drain,
             limits=config.proxy.limits,
             on_refused=lambda code: self.board.add(f"fault.{code}"),
+            room=room_within(file_limit()),
         )
         self.server.config.load()
         self.server.config.ssl = for_clients(config.proxy.tls)
@@ -212,10 +214,12 @@ class Worker:
 
     async def _tick(self) -> None:
         clock = self.mirror.clock.monotonic
+        files = FileWatch(self.board, file_limit())
         while True:
             self.verdicts.refresh(time.time())
             self.board.put("queue_exchanges", self.writer.waiting)
             self.board.put("queue_bytes", max(0, self.mirror.budget.used))
+            files.look(clock())
             self.board.copy()
             due = clock() + 1.0
             await asyncio.sleep(1.0)

@@ -20,6 +20,7 @@ from yarl import URL
 
 from monitor.contract.config import Timeouts
 from proxy.faults import UpstreamFault
+from proxy.file_limit import lacks_files
 from proxy.transport import Body, Outgoing, Reply
 from proxy.tunnel import Duplex, StreamDuplex
 
@@ -196,4 +197,6 @@ def _translate(error: BaseException) -> UpstreamFault:
         # The request's body ended in it.
         return error.__cause__
     code = next((code for kind, code in _FAULT_OF if isinstance(error, kind)), "upstream_reset")
+    if lacks_files(error):
+        code = "too_many_connections"
     return UpstreamFault(code, type(error).__name__)

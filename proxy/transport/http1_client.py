@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from monitor.contract.config import Timeouts
 from proxy.faults import UpstreamFault
+from proxy.file_limit import lacks_files
 from proxy.headers import value_of
 from proxy.transport import Outgoing, Reply
 from proxy.transport.http1_connection import Connection
@@ -165,7 +166,8 @@ class Http1Transport:
         except ssl.SSLError as error:
             raise UpstreamFault("upstream_tls", type(error).__name__) from error
         except OSError as error:
-            raise UpstreamFault("upstream_refused", type(error).__name__) from error
+            code = "too_many_connections" if lacks_files(error) else "upstream_refused"
+            raise UpstreamFault(code, type(error).__name__) from error
 
     async def _reach(self, origin: Origin) -> Connection:
         """Try the host's addresses one after the other. Raises OSError."""

@@ -16,6 +16,7 @@ import httpx
 
 from monitor.contract.config import Timeouts
 from proxy.faults import UpstreamFault
+from proxy.file_limit import lacks_files
 from proxy.headers import value_of
 from proxy.transport import Body, Outgoing, Reply
 from proxy.transport.httpx_pool import StrictPool, Upload
@@ -189,6 +190,8 @@ def _translate(error: BaseException) -> UpstreamFault:
     code = next((code for kind, code in _FAULT_OF if isinstance(error, kind)), "upstream_reset")
     if code == "upstream_refused":
         code = next((named for kind, named in _CAUSES if _caused_by(error, kind)), code)
+    if lacks_files(error):
+        code = "too_many_connections"
     # httpcore reports a connection closed without an answer as a protocol error too.
     if code == "upstream_garbage" and "disconnected" in str(error):
         code = "upstream_reset"

@@ -22,12 +22,12 @@ Starting = Callable[..., Site]
 
 
 @contextmanager
-def running(folder: Path, upstream: Upstream, **sections: Any) -> Iterator[Site]:
-    """Run a proxy of one's own; sections of its configuration may be changed key by key."""
+def running(folder: Path, upstream: Upstream, files: str = "", **sections: Any) -> Iterator[Site]:
+    """Run a proxy of one's own; sections of its configuration may be changed key by key, and `ulimit` of its files."""
     document = configuration("on", upstream.port)
     for name, keys in sections.items():
         document[name] = {**document.get(name, {}), **keys} if isinstance(keys, dict) else keys
-    with RunningProxy(folder, document) as process:
+    with RunningProxy(folder, document, files=files) as process:
         parts = urlsplit(process.base)
         address = (parts.hostname or "", parts.port or 0)
         site = Site("on", address, b"/v1", upstream, asking=Asking(), process=process)

@@ -20,8 +20,13 @@ class RunningProxy:
     """`python -m proxy proxy` with a configuration; addresses are read from its log."""
 
     def __init__(
-        self, directory: Path, config: dict[str, Any], environment: dict[str, str] | None = None
+        self,
+        directory: Path,
+        config: dict[str, Any],
+        environment: dict[str, str] | None = None,
+        files: str = "",
     ) -> None:
+        """Start it; `files` is what `ulimit` is told about open files, such as `-Sn 256`."""
         self.directory = directory
         proxy = {"listen": "127.0.0.1:0", **config.pop("proxy", {})}
         document = {
@@ -34,9 +39,10 @@ class RunningProxy:
         path = directory / "config.yaml"
         path.write_text(yaml.safe_dump(document))
         self.log_path = directory / "proxy.log"
+        limiting = ("sh", "-c", f'ulimit {files} && exec "$@"', "sh") if files else ()
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "proxy", "proxy", "--config", str(path)],
+                [*limiting, sys.executable, "-m", "proxy", "proxy", "--config", str(path)],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(environment or {})},
