@@ -48,6 +48,7 @@ FAULTS: dict[str, tuple[int, str]] = {
     "model_not_routed": (404, "No route serves this model."),
     "endpoint_unsupported": (501, "This route's provider serves chat completions only."),
     "body_too_large": (413, "The request body is larger than this proxy takes."),
+    "head_timeout": (408, "The request's headers did not arrive in time."),
     "target_too_long": (414, "The request's path and query are longer than this proxy takes."),
     "too_many_headers": (431, "The request has more headers than this proxy takes."),
     "head_too_large": (431, "The request's headers are larger than this proxy takes."),
@@ -62,6 +63,7 @@ FAULTS: dict[str, tuple[int, str]] = {
 CLOSING = frozenset(
     {
         "malformed_request",
+        "head_timeout",
         "body_too_large",
         "target_too_long",
         "too_many_headers",

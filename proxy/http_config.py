@@ -12,8 +12,9 @@ from proxy.file_limit import Room
 
 
 class EdgeConfig(uvicorn.Config):
-    """What connections look at. `on_refused` hears the code of what is refused before it is an exchange.
+    """What connections look at.
 
+    `count` hears the names of counters: of faults that come before there is an exchange, and of connections closed.
     `room`: how many clients there is room for; None: no limit.
     """
 
@@ -22,11 +23,11 @@ class EdgeConfig(uvicorn.Config):
         app: Any,
         *,
         limits: Limits,
-        on_refused: Callable[[str], None],
+        count: Callable[[str], None],
         room: Room | None = None,
         **options: Any,
     ) -> None:
         super().__init__(app, **options)
         self.limits = limits
         self.room = room
-        self.on_refused = on_refused
+        self.count = count

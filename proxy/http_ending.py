@@ -2,12 +2,14 @@
 
 Law: a refusal comes behind the answers that are owed already, says its code in OpenAI's shape, and is the last answer. A
 request is answered once: one that turns out broken behind its answer only ends the connection. A client that may still
-be sending is listened to for a moment, because closing with unread bytes resets what it has not read yet.
+be sending is listened to for a moment, because closing with unread bytes resets what it has not read yet. A head, and
+a connection's first word, are waited for only so long; one timer a connection sees to it, and no request touches it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -16,6 +18,9 @@ from proxy.faults import fault_answer
 from proxy.http_config import EdgeConfig
 from proxy.http_cycle import Cycle
 
+# How long a connection may be idle after an answer: longer than what clients keep idle connections for, so that they
+# close first (nginx's default).
+KEEP_ALIVE_S = 75
 # How long a client may go on sending after its last answer.
 LINGER_S = 2.0
 
@@ -28,6 +33,11 @@ class EndingProtocol(HttpToolsProtocol):
     # The cycle whose response is being made, and whether the latest one's body is still to come.
     _running: Cycle | None = None
     _in_body = False
+    # Whether no part of a head has come that is not whole.
+    _head_done = True
+    # Since when a request, or the rest of its head, is awaited; infinite while a body comes.
+    _awaited_since = math.inf
+    _timer: asyncio.TimerHandle | None = None
     # The refusal that is owed behind the running answers.
     _owed = ""
     # Nothing is parsed any more; only the client's end is awaited.
@@ -37,6 +47,8 @@ class EndingProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a client in, if there is room."""
         super().connection_made(transport)
+        self._awaited_since = self.loop.time()
+        self._look_again(math.inf)
         room = self.config.room
         if room is None:
             return
@@ -51,7 +63,32 @@ class EndingProtocol(HttpToolsProtocol):
             self._refuse("too_many_connections")
         else:
             self._refused = True
-            self.config.on_refused("too_many_connections")
+            self.config.count("fault.too_many_connections")
+            self.transport.close()
+
+    def _look_again(self, left: float) -> None:
+        # No later than the shortest of what may begin meanwhile.
+        left = min(left, KEEP_ALIVE_S, self.config.limits.head_s)
+        self._timer = self.loop.call_later(left, self._look)
+
+    def _look(self) -> None:
+        """End a connection on which nothing, or only a part of a head, has come for too long."""
+        if self._refused or self._lingering or self.transport.is_closing():
+            return
+        if self._running is not None and not self._running.response_complete:
+            self._look_again(math.inf)
+            return
+        now = self.loop.time()
+        # Parts of a body that was answered before its end have come since the last look.
+        self._awaited_since = min(self._awaited_since, now)
+        idle = self._head_done and self.cycle is not None
+        left = self._awaited_since + (KEEP_ALIVE_S if idle else self.config.limits.head_s) - now
+        if left > 0.001:
+            self._look_again(left)
+        elif not self._head_done:
+            self._refuse("head_timeout")
+        else:
+            self.config.count("closed.idle" if idle else "closed.silent")
             self.transport.close()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
@@ -63,7 +100,7 @@ class EndingProtocol(HttpToolsProtocol):
         if self._refused:
             return
         self._refused = True
-        self.config.on_refused(code)
+        self.config.count(f"fault.{code}")
         broken = self.cycle if self._in_body else None
         self.pipeline = type(self.pipeline)(pair for pair in self.pipeline if pair[0] is not broken)
         running = self._running
@@ -106,5 +143,9 @@ class EndingProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
         super().connection_lost(exc)
-        if self._waiting_for_end is not None:
-            self._waiting_for_end.cancel()
+        self._stop_timers()
+
+    def _stop_timers(self) -> None:
+        for timer in (self._timer, self._waiting_for_end):
+            if timer is not None:
+                timer.cancel()

@@ -19,7 +19,6 @@ from proxy.request_head import Head, framing, objection
 class InputProtocol(EndingProtocol):
     """uvicorn's protocol, its input side."""
 
-    _head_done = True
     # Bytes that came since the last part of a body or the last request's beginning; True where they begin with one.
     _unread = 0
     _from_start = False
@@ -32,11 +31,9 @@ class InputProtocol(EndingProtocol):
     _replaying = False
     # What came behind a WebSocket handshake that is not answered yet.
     _behind: bytearray | None = None
-    _idle_since = math.inf
 
     def data_received(self, data: bytes) -> None:
         """Parse what has arrived."""
-        self._idle_since = math.inf
         if self._refused or self._lingering or self.transport.is_closing():
             return
         if self._behind is not None:
@@ -49,6 +46,9 @@ class InputProtocol(EndingProtocol):
         self._from_start = self._head_done and not self._in_body
         self._unread = len(data) if self._from_start else self._unread + len(data)
         self._parse(data)
+        if not self._head_done and self._at_most == self._packet and self.cycle is not None:
+            # A later request's head has begun in this packet; the first one's time runs since the connection's beginning.
+            self._awaited_since = self.loop.time()
         if self._unread > self.config.limits.head_bytes and (self._in_body or not self._head_done):
             self._refuse("head_too_large")
 
@@ -126,6 +126,7 @@ class InputProtocol(EndingProtocol):
     def on_body(self, body: bytes) -> None:
         """Keep a part of a body."""
         self._unread = 0
+        self._awaited_since = math.inf
         super().on_body(body)
 
     def on_message_complete(self) -> None:

@@ -27,11 +27,10 @@ from proxy.client import (
 from proxy.file_limit import Room
 from proxy.http_config import EdgeConfig
 from proxy.http_cycle import Cycle, HeadJoiner, OldCycle
+from proxy.http_ending import KEEP_ALIVE_S
 from proxy.http_input import InputProtocol
 from proxy.tunnel import StreamDuplex
 
-# Longer than what clients keep idle connections for, so that they close first (nginx's default).
-KEEP_ALIVE_S = 75
 BACKLOG = 2048
 
 
@@ -39,8 +38,6 @@ class FaithfulProtocol(InputProtocol):
     """uvicorn's protocol with the extensions of `proxy.client`."""
 
     _on_leave: Callable[[], None] | None = None
-    # The one timer that looks since when the connection has been idle.
-    _idle_timer: asyncio.TimerHandle | None = None
 
     def _serve(self, version: str, method: str, *, handshake: bool) -> None:
         """Start serving a request, or queue it behind the one that runs (uvicorn's own, less what is not used)."""
@@ -73,26 +70,14 @@ class FaithfulProtocol(InputProtocol):
             self._start_asgi_task(self.cycle, self.app)
 
     def on_response_complete(self) -> None:
-        """Go on with what is queued, or be idle (uvicorn's own, but for one timer a connection, not a response)."""
+        """Go on with what is queued, or be idle (uvicorn's own, without a timer for each response)."""
         self.server_state.total_requests += 1
         if not self._after_response():
             return
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
             return
-        self._idle_since = self.loop.time()
-        if self._idle_timer is None:
-            self._idle_timer = self.loop.call_later(KEEP_ALIVE_S, self._close_if_idle)
-
-    def _unset_keepalive_if_required(self) -> None:
-        self._idle_since = math.inf
-
-    def _close_if_idle(self) -> None:
-        left = min(KEEP_ALIVE_S, self._idle_since + KEEP_ALIVE_S - self.loop.time())
-        if left > 0.001:
-            self._idle_timer = self.loop.call_later(left, self._close_if_idle)
-        else:
-            self.transport.close()
+        self._awaited_since = self.loop.time()
 
     def _extend(self, *, may_switch: bool) -> None:
         extensions: dict[str, Any] = {
@@ -116,6 +101,7 @@ class FaithfulProtocol(InputProtocol):
         # uvicorn is to write nothing any more and has nothing to close.
         self.cycle.disconnected = True
         self.connections.discard(self)
+        self._stop_timers()
         return StreamDuplex(self.transport, bytes(self._behind or b""))
 
     def _leave(self) -> None:
@@ -126,8 +112,6 @@ class FaithfulProtocol(InputProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever serves the running request."""
         super().connection_lost(exc)
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
         self._leave()
 
 
@@ -164,14 +148,14 @@ def make_server(
     on_drain: Callable[[], None] = lambda: None,
     *,
     limits: Limits | None = None,
-    on_refused: Callable[[str], None] = lambda _: None,
+    count: Callable[[str], None] = lambda _: None,
     room: Room | None = None,
 ) -> QuietServer:
     """Make a server for an ASGI application; serve it with `await server.serve(sockets=[...])`."""
     config = EdgeConfig(
         app,
         limits=limits or Limits(),
-        on_refused=on_refused,
+        count=count,
         room=room,
         http=FaithfulProtocol,
         ws="none",

@@ -33,6 +33,11 @@ _PLAIN = {
 _LABELLED = {
     "driftgate_faults": ("Faults of the proxy's own making, by code.", "fault", "code"),
     "driftgate_clients_left": ("Clients that left before the end, by phase.", "left", "phase"),
+    "driftgate_connections_closed": (
+        "Clients' connections closed because nothing came.",
+        "closed",
+        "reason",
+    ),
     "driftgate_mirror_dropped": ("Exchanges that will never reach the bus, by reason.", "dropped", "reason"),
     "driftgate_spans": ("Spans of traces, by what became of them.", "spans", "outcome"),
     "driftgate_mirror_partial": ("Mirrored exchanges that are not whole, by reason.", "partial", "reason"),

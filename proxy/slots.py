@@ -26,6 +26,8 @@ LOSSES = ("too_large", "queue_full", "crash", "bus_error", "internal")
 PARTIAL_REASONS = ("client_left", "upstream", "draining", "truncated", "unreadable")
 # The first three are indices of how far the response has come; the last one is the first, during an upload.
 LEFT_PHASES = ("before_head", "before_body", "mid_stream", "upload")
+# Why a client's connection was closed on which nothing came: since it began, or since its last answer.
+CLOSE_REASONS = ("silent", "idle")
 # What became of a trace's span that was to be sent.
 SPAN_OUTCOMES = ("sent", "dropped", "failed")
 STATUS_CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
@@ -67,6 +69,7 @@ SLOTS: tuple[str, ...] = (
     *(f"dropped.{reason}" for reason in (*DROP_REASONS, *WRITER_DROP_REASONS)),
     *(f"fault.{code}" for code in FAULTS),
     *(f"left.{phase}" for phase in LEFT_PHASES),
+    *(f"closed.{reason}" for reason in CLOSE_REASONS),
     *(f"spans.{outcome}" for outcome in SPAN_OUTCOMES),
     *ADDED.slots,
     *LOOP.slots,

@@ -100,7 +100,7 @@ class Worker:
             config.proxy.drain_s,
             self.drain,
             limits=config.proxy.limits,
-            on_refused=lambda code: self.board.add(f"fault.{code}"),
+            count=self.board.add,
             room=room_within(file_limit()),
         )
         self.server.config.load()

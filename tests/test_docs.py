@@ -38,7 +38,14 @@ from monitor.verdict.signals import SIGNALS
 from proxy import headers
 from proxy.faults import FAULTS
 from proxy.metrics import ProxyCollector
-from proxy.slots import DROP_REASONS, LEFT_PHASES, PARTIAL_REASONS, SPAN_OUTCOMES, WRITER_DROP_REASONS
+from proxy.slots import (
+    CLOSE_REASONS,
+    DROP_REASONS,
+    LEFT_PHASES,
+    PARTIAL_REASONS,
+    SPAN_OUTCOMES,
+    WRITER_DROP_REASONS,
+)
 from proxy.status import Surroundings
 from proxy.verdicts import VerdictBoard
 
@@ -171,7 +178,7 @@ def test_every_reason_is_documented():
     table = rows("What is not mirrored, and what is not scored")
     named = {*DROP_REASONS, *WRITER_DROP_REASONS, *get_args(SkipReason)}
     assert named <= set(table), named - set(table)
-    for name in (*LEFT_PHASES, *PARTIAL_REASONS, *SPAN_OUTCOMES):
+    for name in (*LEFT_PHASES, *PARTIAL_REASONS, *SPAN_OUTCOMES, *CLOSE_REASONS):
         assert f"`{name}`" in OPERATIONS
     assert {"expired", "damaged"} <= set(BusStats._fields)
 

@@ -78,7 +78,7 @@ class Tls(_Section, frozen=True, kw_only=True):
 
 
 class Limits(_Section, frozen=True, kw_only=True):
-    """What a request may measure; beyond it clients are told 413, 414 or 431."""
+    """What a request may measure; beyond it clients are told 408, 413, 414 or 431."""
 
     # Bytes of the body, as sent. Bodies stream through, so this bounds time and disk behind us, not our memory.
     body_bytes: int = 1024 * 1024 * 1024
@@ -87,6 +87,8 @@ class Limits(_Section, frozen=True, kw_only=True):
     header_count: int = 200
     # Bytes of path and query.
     target_bytes: int = 16 * 1024
+    # Seconds that the request line and all headers may take: from connecting on, or from a later head's first byte.
+    head_s: float = 60.0
 
 
 class Traces(_Section, frozen=True, kw_only=True):

@@ -42,6 +42,7 @@ LIMITS = (
     _Limit("proxy.limits.head_bytes", 1024, 1 << 20, "between 1024 and 1048576 bytes (1 MiB)"),
     _Limit("proxy.limits.header_count", 1, 10_000, "between 1 and 10000 headers"),
     _Limit("proxy.limits.target_bytes", 64, 1 << 20, "between 64 and 1048576 bytes (1 MiB)"),
+    _Limit("proxy.limits.head_s", _ABOVE_0, _MORE, _POSITIVE_S),
     _Limit("proxy.lame_duck_s", 0, _MORE, "0 seconds or more"),
     _Limit("proxy.drain_s", 0, _MORE, "0 seconds or more"),
     _Limit("proxy.traces.sample", 0, 1, "a share between 0 and 1"),

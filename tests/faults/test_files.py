@@ -1,7 +1,9 @@
-"""A limit of open files that is too low: it is raised where it may be, and where not clients are told and counted."""
+"""A limit of open files that is too low: raised where it may be; where not, clients are told, counted, and not kept out."""
 
 from __future__ import annotations
 
+import contextlib
+import time
 from pathlib import Path
 
 from tests.conformance.site import Site
@@ -74,3 +76,33 @@ def test_more_clients_than_files(start: Starting) -> None:
     settled(site)
     site.upstream.start(answering(site.upstream, response(ANSWER)))
     until(lambda: site.post(site.chat()).status == 200)
+
+
+def test_silent_clients_keep_nobody_out_for_long(start: Starting) -> None:
+    """More than there is room for, half of them with half a head: their time over, others are served; all are counted."""
+    site = start(files="-n 256", proxy={"limits": {"head_s": 1.0}})
+    proxy = site.process
+    assert proxy
+    wires = [site.connect() for _ in range(CLIENTS)]
+    for wire in wires[::2]:
+        with contextlib.suppress(OSError):
+            wire.send(b"GET /v1/models HT")
+    began = time.monotonic()
+
+    def served() -> bool:
+        try:
+            return site.post(site.chat()).status == 200
+        except (EOFError, OSError):
+            return False
+
+    until(served)
+    assert time.monotonic() - began < 5.0
+    assert all(wire.gone(5.0) for wire in wires)
+    metrics = (proxy.get(proxy.admin + "/metrics") or b"").decode()
+    counted = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if not line.startswith("#"))
+    silent = float(counted['driftgate_connections_closed_total{reason="silent"}'])
+    halves = float(counted['driftgate_faults_total{code="head_timeout"}'])
+    refused = float(counted['driftgate_faults_total{code="too_many_connections"}'])
+    assert silent > 10
+    assert halves > 10
+    assert silent + halves + refused >= CLIENTS

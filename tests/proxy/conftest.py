@@ -61,7 +61,7 @@ class Stand:
             ProxyApp(self.forwarder, view),
             config.proxy.drain_s,
             limits=config.proxy.limits,
-            on_refused=lambda code: self.board.add(f"fault.{code}"),
+            count=self.board.add,
         )
         self.port = 0
         self.bus = MemoryBus()

@@ -71,7 +71,7 @@ async def serve(pieces: Sequence[bytes], between: int = 3) -> tuple[list[Seen], 
     Return whole requests, refusals, and all that was answered.
     """
     app, refusals = Noting(), list[str]()
-    server = make_server(app, 1.0, on_refused=refusals.append)
+    server = make_server(app, 1.0, count=refusals.append)
     server.config.load()
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)  # noqa: FBT003 - the standard library's signature
