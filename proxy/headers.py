@@ -30,6 +30,8 @@ HOP_BY_HOP = frozenset(
 )
 # `Host` names us, not the upstream. `Expect` was answered when the body was first read.
 REQUEST_DROPPED = HOP_BY_HOP | {b"host", b"expect", b"drift-mirror", b"drift-sticky"}
+# Whoever reads `Drift-Error` takes the response for one that this proxy made, whatever `proxy.headers` says.
+RESPONSE_DROPPED = HOP_BY_HOP | {b"drift-error"}
 # A proxy behind another one of its kind: the outer one speaks.
 RESPONSE_REPLACED = frozenset({b"drift-status", b"drift-exchange"})
 
@@ -73,7 +75,7 @@ def to_upstream(headers: Headers) -> list[tuple[bytes, bytes]]:
 
 def to_client(headers: Headers, own: Headers = ()) -> list[tuple[bytes, bytes]]:
     """Return the response headers that go to the client, with our own behind them."""
-    dropped = _with_named_by_connection(headers, HOP_BY_HOP)
+    dropped = _with_named_by_connection(headers, RESPONSE_DROPPED)
     if own:
         dropped = dropped | RESPONSE_REPLACED
     kept = [pair for pair in headers if pair[0].lower() not in dropped]

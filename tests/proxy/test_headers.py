@@ -110,6 +110,13 @@ def test_our_own_headers_replace_an_inner_proxys() -> None:
     assert headers.to_client([(b"Drift-Status", b"critical")], own) == own
 
 
+@pytest.mark.parametrize("own", [[], [(headers.STATUS, b"ok")]], ids=["off", "on"])
+def test_the_mark_of_our_own_answers_is_ours(own: list[tuple[bytes, bytes]]) -> None:
+    """An upstream's `Drift-Error` does not pass, with our headers or without."""
+    sent = [(b"Drift-Error", b"upstream_refused"), (b"x-a", b"1")]
+    assert headers.to_client(sent, own) == [(b"x-a", b"1"), *own]
+
+
 @pytest.mark.parametrize(("value", "out"), [(b"?0", True), (b"?0;x=1", True), (b"?1", False), (b"0", False)])
 def test_opting_out(value: bytes, out: bool) -> None:  # noqa: FBT001 - a table of cases
     """Only the structured false opts out."""
