@@ -18,7 +18,15 @@ from proxy.capture import Capture
 from proxy.client import Client, Receive, Scope, Send
 from proxy.endpoints import endpoint_of
 from proxy.faults import Answer, ClientLeft, UpstreamFault, fault_answer
-from proxy.headers import EXCHANGE, STATUS, WEBSOCKET_ASKED, to_client, type_and_coding, value_of
+from proxy.headers import (
+    EXCHANGE,
+    STATUS,
+    WEBSOCKET_ASKED,
+    is_handshake,
+    to_client,
+    type_and_coding,
+    value_of,
+)
 from proxy.mirror import Mirror
 from proxy.request_side import RequestSide
 from proxy.routing import Router
@@ -123,10 +131,8 @@ class _Forwarding:
 
     async def run(self) -> None:
         """Relay the request, then the response. Raises UpstreamFault and ClientLeft."""
-        if (
-            value_of(self.scope["headers"], b"upgrade").lower() == b"websocket"
-            and not self.client.wants_tunnel
-        ):
+        scope = self.scope
+        if not self.client.wants_tunnel and is_handshake(scope["http_version"], scope["headers"]):
             raise UpstreamFault("websocket_unsupported")
         monotonic = self.site.mirror.clock.monotonic
         outgoing, choice = await self.request.prepare(monotonic)

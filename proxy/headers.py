@@ -67,6 +67,17 @@ def type_and_coding(headers: Headers) -> tuple[bytes, bytes]:
     return content_type, coding
 
 
+def is_handshake(version: str, headers: Headers) -> bool:
+    """Tell whether a request asks for a WebSocket; names are in lower case.
+
+    Without `Connection: Upgrade`, or in HTTP/1.0, an `Upgrade` is to be ignored (RFC 9110 section 7.8).
+    """
+    if version != "1.1" or value_of(headers, b"upgrade").lower() != b"websocket":
+        return False
+    options = b",".join(value for name, value in headers if name == b"connection")
+    return b"upgrade" in {option.strip().lower() for option in options.split(b",")}
+
+
 def to_upstream(headers: Headers) -> list[tuple[bytes, bytes]]:
     """Return the request headers that go upstream (names are lower case already, as ASGI demands)."""
     dropped = _with_named_by_connection(headers, REQUEST_DROPPED)

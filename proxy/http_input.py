@@ -12,6 +12,7 @@ import math
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
+from proxy.headers import is_handshake
 from proxy.http_ending import EndingProtocol
 from proxy.request_head import Head, framing, objection
 
@@ -107,7 +108,7 @@ class InputProtocol(EndingProtocol):
         code = objection(head, self.config.limits)
         upgrading = self.parser.should_upgrade()
         body = framing(self.headers) if upgrading else b""
-        handshake = upgrading and self._get_upgrade() == b"websocket"
+        handshake = upgrading and is_handshake(version, self.headers)
         if code or (handshake and body):
             self._object(code or "malformed_request")
         self._head_done = self._in_body = True

@@ -201,6 +201,44 @@ async def test_an_upgrade_that_will_not_be_loses_no_body(
     assert not upstream.asked[0].values(b"upgrade")
 
 
+@pytest.mark.parametrize(
+    "ask",
+    [
+        b"POST /v1/x HTTP/1.1\r\nhost: p\r\nupgrade: websocket\r\n",
+        b"POST /v1/x HTTP/1.1\r\nhost: p\r\nconnection: keep-alive\r\nupgrade: websocket\r\n",
+        b"POST /v1/x HTTP/1.0\r\nhost: p\r\nconnection: upgrade\r\nupgrade: websocket\r\n",
+    ],
+    ids=["alone", "keep_alive", "http_1_0"],
+)
+@pytest.mark.parametrize("body", [b"", b"{}"])
+async def test_an_upgrade_that_nobody_may_follow_is_ignored(stand: Start, ask: bytes, body: bytes) -> None:
+    """Without `Connection: Upgrade`, or of HTTP/1.0: the request is forwarded whole, its `Upgrade` stays here."""
+    upstream = Upstream()
+    async with stand(upstream) as running:
+        got = await running.ask(ask + b"content-length: %d\r\n\r\n" % len(body) + body)
+    assert (got.line.split()[1], got.body) == (b"200", b"ok")
+    (asked,) = upstream.asked
+    assert (asked.body, asked.values(b"upgrade"), asked.values(b"connection")) == (body, [], [])
+
+
+async def test_a_handshake_may_say_connection_twice(stand: Start) -> None:
+    """Two lines are one list."""
+    asked = []
+
+    async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await read_message(reader))
+        writer.write(b"HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nhello")
+        await reader.read()
+
+    asking = GET[:-2] + b"connection: Upgrade\r\nconnection: keep-alive\r\nupgrade: WebSocket\r\n\r\n"
+    async with stand(upstream) as running:
+        reader, writer = await running.connect()
+        writer.write(asking)
+        assert (await asyncio.wait_for(reader.readuntil(b"hello"), 2)).startswith(b"HTTP/1.1 101 ")
+        writer.close()
+    assert asked[0].values(b"upgrade") == [b"websocket"]
+
+
 async def test_a_handshake_with_a_body_is_refused(stand: Start) -> None:
     """Who took it for a tunnel and who took it for a request would go on differently."""
     asking = HEAD + b"connection: upgrade\r\nupgrade: websocket\r\ncontent-length: 40\r\n\r\n"
