@@ -1,7 +1,8 @@
 """Content codings, undone for the mirror within a size limit.
 
 Law: what cannot be decoded (unknown coding, damaged, larger than the limit) is an error with a reason, never a
-guess. `br` and `zstd` are decoded where a library for them is installed. A stream cut short gives what it has.
+guess, and none takes memory far beyond the limit. `br` and `zstd` are decoded where a library for them is installed. A
+stream cut short gives what it has.
 """
 
 from __future__ import annotations
@@ -10,6 +11,10 @@ import importlib
 import zlib
 from collections.abc import Callable
 from typing import Any
+
+# A brotli meta-block gives 16 MiB at most and takes 12 bytes at least (RFC 7932, section 9.2: its header, three prefix
+# codes, a length), so that a slice ends one of them at most and goes at most 16 MiB beyond the limit.
+BROTLI_SLICE = 8
 
 
 class CodingError(ValueError):
@@ -65,11 +70,27 @@ def _optional(names: tuple[str, ...]) -> Any:
 
 def _brotli(body: bytes, limit: int) -> bytes:
     library = _optional(("brotli", "brotlicffi"))
+    decompressor = library.Decompressor()
     try:
-        decoded: bytes = library.Decompressor().process(body)
+        try:
+            decoded: bytes = decompressor.process(body, output_buffer_limit=limit + 1)
+        except TypeError:  # before 1.2 the library has no such limit
+            decoded = _brotli_in_slices(decompressor, body, limit)
     except library.error:
         raise CodingError("coding_damaged") from None
     return _within(decoded, limit)
+
+
+def _brotli_in_slices(decompressor: Any, body: bytes, limit: int) -> bytes:
+    parts, size = [], 0
+    for at in range(0, len(body), BROTLI_SLICE):
+        part = decompressor.process(body[at : at + BROTLI_SLICE])
+        if part:
+            parts.append(part)
+            size += len(part)
+            if size > limit:
+                raise CodingError("too_large_decoded")
+    return b"".join(parts)
 
 
 def _zstd(body: bytes, limit: int) -> bytes:
