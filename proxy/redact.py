@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 
 from proxy.finding import WINDOW, Measure, Rule, replaced
 from proxy.secret_keys import KEY, may_hold_key
@@ -27,6 +28,16 @@ _LONGEST_DOMAIN = 255
 _DIGITS = re.compile(r"[0-9][0-9 .()/\-]{6,42}?[0-9]")
 # Both begin with what they look for, and look behind it then: a search for a class is the fastest.
 _CARD = re.compile(r"[2-6](?<![0-9].)(?:[ \-]?[0-9]){12,18}(?![0-9])")
+_GROUP, _NOT_DIGITS = re.compile(r"[0-9]+"), re.compile(r"[^0-9]")
+# A digit's value, and the digit sum of twice that, in one look-up a digit.
+_VALUES = bytes(char - 48 if 48 <= char < 58 else 0 for char in range(256))
+_DOUBLED = bytes(2 * number % 10 + number // 5 if number < 10 else 0 for number in range(256))
+# How cards are printed, by the sizes of their groups of digits, and the numbers of groups, most first.
+_GROUPINGS = frozenset(
+    {(4, 4, 4, 4, 3), (4, 4, 4, 4), (4, 6, 5), (4, 6, 4), *((size,) for size in range(13, 20))}
+)
+_GROUPED = (5, 4, 3, 1)
+_FIRST = frozenset(sizes[0] for sizes in _GROUPINGS)
 _PHONE = re.compile(
     r"[+(0-9](?<![\w+.\-/].)(?:"
     r"(?<=\+)[0-9](?:[ .()/\-]{0,2}[0-9]){7,14}"  # international
@@ -40,15 +51,30 @@ _PHONE = re.compile(
 
 def luhn(digits: str) -> bool:
     """Check the Luhn checksum (ISO/IEC 7812-1) of a string of digits."""
-    total = 0
-    for i, char in enumerate(reversed(digits)):
-        number = int(char) * (2 if i % 2 else 1)
-        total += number - 9 if number > 9 else number
-    return total % 10 == 0
+    numbers = digits.encode("ascii").translate(_VALUES)
+    return (sum(numbers[-1::-2]) + sum(numbers[-2::-2].translate(_DOUBLED))) % 10 == 0
 
 
 def _card(_: str, found: re.Match[str]) -> tuple[int, bool]:
-    return found.end(), luhn(found[0].replace(" ", "").replace("-", ""))
+    """Take a whole run of digits, or the groups that it begins with where these are grouped as cards are.
+
+    Other numbers may stand before a card or behind it: a quantity, a month, a code.
+    """
+    run = found[0]
+    if luhn(_NOT_DIGITS.sub("", run)):
+        return found.end(), True
+    groups = _GROUP.findall(run)
+    sizes = tuple(map(len, groups))
+    for count in _GROUPED:
+        if count < len(groups) and sizes[:count] in _GROUPINGS and luhn("".join(groups[:count])):
+            # One character stands between two groups.
+            return found.start() + sum(sizes[:count]) + count - 1, True
+    at = found.start()
+    for size, following in pairwise(sizes):
+        at += size + 1
+        if following in _FIRST:
+            return at, False
+    return found.end(), False
 
 
 def _email(text: str, found: re.Match[str]) -> tuple[int, bool]:

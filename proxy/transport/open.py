@@ -14,7 +14,9 @@ from proxy.transport import Transport
 log = structlog.get_logger(__name__)
 
 # What a transport cannot do, whoever uses it; `docs/conformance.md` says more.
-_CUT_SHORT = "over TLS, an answer without a length that is cut off without a close_notify passes for a whole one"
+_CUT_SHORT = (
+    "over TLS, an answer without a length that is cut off without a close_notify passes for a whole one"
+)
 KNOWN_GAPS = {
     "aiohttp": (_CUT_SHORT,),
     "httpx": (
