@@ -28,7 +28,7 @@ from benchmarks.detection.figures import Rate, Share
 from benchmarks.detection.pools import Data, Row, exchanges_of
 from monitor.baseline import Baseline, build_baseline
 from monitor.baseline.contrast import FOLDS, fit_contrast, held_out_fit
-from monitor.baseline.folds import folds
+from monitor.baseline.folds import Arrivals, folds
 from monitor.baseline.single import judge_single, leading
 from monitor.contract.config import BaselineConfig
 from monitor.evidence import contrasts
@@ -172,13 +172,15 @@ def costs(data: Data, _: argparse.Namespace) -> Iterator[str]:
     )
     for size in (200, 400, 800):
         contrast = fit_contrast(first.prompt[:size], first.response[:size])
-        own = held_out_fit(first.prompt[:size], first.response[:size], folds(np.zeros(size), FOLDS, 0))
+        own = held_out_fit(
+            first.prompt[:size], first.response[:size], folds(Arrivals.at(np.zeros(size)), FOLDS, 0)
+        )
         rise = (contrast.fit_of(again.prompt[:size], again.response[:size]).mean() - own.mean()) / own.std()
         yield f"New answers to all {size} prompts of a baseline seem to fit better by {rise:.2f} standard deviations."
     rng = np.random.default_rng(0)
     many = [rng.standard_normal((10_000, 256)).astype(np.float32) for _ in range(2)]
     before = time.process_time()
-    held_out_fit(*many, folds(np.zeros(10_000), FOLDS, 0))
+    held_out_fit(*many, folds(Arrivals.at(np.zeros(10_000)), FOLDS, 0))
     contrast = fit_contrast(*many)
     learnt = time.process_time()
     for _ in range(10):

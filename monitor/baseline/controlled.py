@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.baseline.folds import Arrivals
 from monitor.baseline.normal_scores import NormalScores, fit_normal_scores
 from monitor.baseline.ridge import regress
 from monitor.sketch.layout import AXES
@@ -47,18 +48,20 @@ class Controlled(NamedTuple):
 
 
 def fit_controlled(
-    design: Floats, response_scores: Floats, rewards: Floats, times: Floats
+    design: Floats, response_scores: Floats, rewards: Floats, arrivals: Arrivals
 ) -> tuple[Controlled, Floats]:
     """Learn from n answers, the last of whose p response scores is the reward's; return their own scores (n, 1), too.
 
-    `rewards` (n,), NaN where there is none; neighbours in time (n,) are held out together.
+    `rewards` (n,), NaN where there is none; neighbours are held out together.
     """
     rewarded = ~np.isnan(rewards)
     regressors, scores = _beside(design, response_scores), np.zeros((len(design), 1))
     if rewarded.sum() < _FEWEST:
         nothing = NormalScores(np.full((1, 1), np.inf), np.zeros((1, 2)))
         return Controlled(np.zeros(regressors.shape[1]), nothing, 0.0), scores
-    coefficients, left = regress(regressors[rewarded], response_scores[rewarded, -1:], times[rewarded])
+    coefficients, left = regress(
+        regressors[rewarded], response_scores[rewarded, -1:], arrivals.take(rewarded)
+    )
     functions = fit_normal_scores(left)
     scores[rewarded] = functions.transform(left)
     known = rewards[rewarded]

@@ -1,8 +1,8 @@
 """How much exchanges of a baseline depend on each other: one factor of variance for everything that is tested.
 
 Normal scores, shares and hashed counters are measured alike, in order of time and less what the hour explains (see
-`overdispersion`, `seasonality`). Without times independence is assumed, but for counters of users and prompts: those of
-a user are taken to come together, as a session does.
+`overdispersion`, `seasonality`). Without times independence is assumed, but for those of a user, and for
+equal prompts: they are taken to come together, as a session does.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.baseline.overdispersion import counter_overdispersion, overdispersion
+from monitor.baseline.folds import Arrivals, copies
+from monitor.baseline.overdispersion import counter_overdispersion, grouped_overdispersion, overdispersion
 from monitor.baseline.seasonality import Calendar, left_over
 from monitor.sketch.cells import CELLS
 from monitor.sketch.features import Features, Floats
@@ -39,16 +40,17 @@ class Measured(NamedTuple):
     neighbourhoods: list[Rows]
 
 
-def dispersion(calendar: Calendar, times: Floats, measured: Measured, prior: float) -> dict[str, Floats]:
+def dispersion(calendar: Calendar, arrivals: Arrivals, measured: Measured, prior: float) -> dict[str, Floats]:
     """Return the factors of each family of normal scores (p,), of `rate` (one of `RATES` each), `cells` (2,), `topic` (levels,)."""
-    timed = calendar.visit.any()
+    timed, times = calendar.visit.any(), arrivals.times
+    group = np.arange(len(times)) if timed else copies(arrivals.text)
 
     def in_time(rows: Rows, values: Floats) -> Floats:
         order = np.argsort(times[rows], kind="stable")
         return left_over(calendar, rows[order], values[order], prior)
 
     def factor(rows: Rows, values: Floats) -> Floats:
-        return overdispersion(in_time(rows, values)) if timed else np.ones(values.shape[1])
+        return overdispersion(in_time(rows, values)) if timed else grouped_overdispersion(values, group[rows])
 
     def together(rows: Rows, cell: Rows, cells: int) -> float:
         held = (cell[rows, None] == np.arange(cells)).astype(np.float64)
@@ -65,7 +67,7 @@ def dispersion(calendar: Calendar, times: Floats, measured: Measured, prior: flo
     levels = [np.where(landmark < 0, -1, group[landmark]) for group in measured.neighbourhoods]
     # A session shows best at groups as wide as what it is about, so what is found at one is reckoned with at all. Held-out
     # stretches stand side by side here, so of sessions longer than a stretch too little is seen.
-    most = max(together(np.sort(mine), level, LANDMARKS) for level in levels)
+    most = max(_met(group[mine]), *(together(np.sort(mine), level, LANDMARKS) for level in levels))
     found["topic"] = np.full(len(levels), most)
     return found
 
@@ -86,6 +88,12 @@ def _shares(measured: Measured) -> list[tuple[Rows, Floats]]:
         hit = flags[name][rows].astype(np.float64)
         series.append((rows, hit[:, None] if hit.sum() >= _FEWEST_HITS else np.zeros((len(rows), 1))))
     return series
+
+
+def _met(group: Rows) -> float:
+    """Return how many of its group an exchange meets on average, itself included."""
+    _, of, size = np.unique(group, return_inverse=True, return_counts=True)
+    return float(size[of].mean()) if len(group) else 1.0
 
 
 def _in_clusters(rows: Rows, cell: Rows, cells: int) -> float:

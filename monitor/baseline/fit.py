@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from monitor.baseline.contrast import FOLDS, fit_contrast, held_out_fit
 from monitor.baseline.controlled import fit_controlled
 from monitor.baseline.dependence import Measured, dispersion
-from monitor.baseline.folds import Rows, folds, split
+from monitor.baseline.folds import Arrivals, Rows, folds, split
 from monitor.baseline.frozen import (
     Baseline,
     Encoded,
@@ -63,17 +63,17 @@ def build_baseline(
         raise BaselineError(
             f"a baseline needs at least {FEWEST} exchanges with a prompt that can be scored, got {len(prompted)}"
         )
-    times = np.array([e.time for e in scored.exchanges], dtype=np.float64)
-    prompt, asked, response, said, x, y, fit = _fit_sides(scored, features, times, settings)
+    arrivals = Arrivals.of(scored.exchanges)
+    prompt, asked, response, said, x, y, fit = _fit_sides(scored, features, arrivals, settings)
     answered_scores = prompt.scores.transform(x[answered])
     design = design_matrix(answered_scores, asked.assigned.cluster[answered], len(prompt.quantiser.centroids))
     response_scores = response.scores.transform(y[answered])
     rewards = scored.reward[answered].astype(np.float64)
-    expectation, answers = _fit_expectation(design, response_scores, rewards, times[answered])
-    controlled, left = fit_controlled(design, response_scores, rewards, times[answered])
+    expectation, answers = _fit_expectation(design, response_scores, rewards, arrivals.take(answered))
+    controlled, left = fit_controlled(design, response_scores, rewards, arrivals.take(answered))
     answers = answers._replace(scores=np.column_stack([answers.scores, left]))
     latency = _fit_latency(features)
-    calendar = read_calendar(times, settings.time_zone)
+    calendar = read_calendar(arrivals.times, settings.time_zone)
     scores = {
         "prompt": (prompted, prompt.scores.transform(x[prompted])),
         "response": (answered, answers.scores),
@@ -99,7 +99,7 @@ def build_baseline(
         reward_edges=_reward_edges(scored.reward, answered),
         length_slope=_length_slope(scored.reward, features, answered),
         leak=leak(answered_scores, answers.scores, asked.assigned.landmark[answered], settings.seed),
-        overdispersion=dispersion(calendar, times, measured, plan.prior),
+        overdispersion=dispersion(calendar, arrivals, measured, plan.prior),
         reference=Bucket.empty("", (len(prompt.quantiser.centroids), len(response.quantiser.centroids))),
         notes=_notes(len(prompted), len(answered)),
         seasonality=plan,
@@ -107,7 +107,7 @@ def build_baseline(
     encoded = draft.encode_assigned(scored, features, asked.assigned, said.assigned)
     encoded.residuals[answered], encoded.expected_reward[answered] = answers
     encoded.answer_fit[answered] = fit[answered]
-    draft = replace(draft, ordinary=fit_single(scored, features, encoded, times, settings.seed))
+    draft = replace(draft, ordinary=fit_single(scored, features, encoded, arrivals, settings.seed))
     own = _Own(scored, features, encoded, (asked.held_out, said.held_out))
     return _with_reference(draft, own, calendar)
 
@@ -143,14 +143,14 @@ class _Sides(NamedTuple):
     fit: Floats
 
 
-def _fit_sides(scored: Scored, features: Features, times: Floats, settings: BaselineConfig) -> _Sides:
+def _fit_sides(scored: Scored, features: Features, arrivals: Arrivals, settings: BaselineConfig) -> _Sides:
     """Learn how prompts and answers are seen."""
     prompted, answered = np.flatnonzero(features.prompted), np.flatnonzero(features.answered)
-    prompt, asked = _fit_side(scored.prompt, prompted, times, settings)
-    response, said = _fit_side(scored.response, answered, times, settings)
+    prompt, asked = _fit_side(scored.prompt, prompted, arrivals, settings)
+    response, said = _fit_side(scored.response, answered, arrivals, settings)
     x = prompt_features(features.prompt_style, prompt.projection.apply(scored.prompt), asked.assigned.novelty)
     fit = np.zeros(len(scored.exchanges))
-    fold = folds(times[answered], FOLDS, settings.seed)
+    fold = folds(arrivals.take(answered), FOLDS, settings.seed)
     fit[answered] = held_out_fit(scored.prompt[answered], scored.response[answered], fold)
     axes, reward = response.projection.apply(scored.response), scored.reward.astype(np.float64)
     y = response_features(features.response_style, axes, said.assigned.novelty, fit, np.nan_to_num(reward))
@@ -175,7 +175,7 @@ def _system_scores(latency: NormalScores, features: Features) -> tuple[NDArray[n
 
 
 def _fit_side(
-    vectors: NDArray[np.float32], rows: Rows, times: Floats, settings: BaselineConfig
+    vectors: NDArray[np.float32], rows: Rows, arrivals: Arrivals, settings: BaselineConfig
 ) -> tuple[Side, _Seen]:
     """Learn projection and clusters of the given rows; the score functions and the terms are added later."""
     nothing = NormalScores(np.zeros((0, 0)), np.zeros((0, 0)))
@@ -186,7 +186,7 @@ def _fit_side(
         quantiser = Quantiser(centroids, ranks, centroids, np.array([np.inf]))
         return Side(projection, quantiser, nothing, ()), _Seen(quantiser.assign(vectors), rows)
     projection = _principal_axes(vectors[rows].astype(np.float64))
-    parted = split(times[rows], settings.seed)
+    parted = split(arrivals.take(rows), settings.seed)
     fitted = fit_quantiser(vectors[rows], parted, settings.clusters, settings.seed)
     assigned = fitted.quantiser.assign(vectors)
     assigned.novelty[rows] = fitted.novelty
@@ -209,7 +209,7 @@ class _HeldOut(NamedTuple):
 
 
 def _fit_expectation(
-    design: Floats, response_scores: Floats, reward: Floats, times: Floats
+    design: Floats, response_scores: Floats, reward: Floats, arrivals: Arrivals
 ) -> tuple[Expectation, _HeldOut]:
     """Regress response scores and reward of n answers on their prompts."""
     n, width, p = len(design), design.shape[1], response_scores.shape[1]
@@ -219,11 +219,11 @@ def _fit_expectation(
         return Expectation(np.zeros((width, p)), flat, np.zeros(width)), nothing
     known = ~np.isnan(reward)
     targets = np.column_stack([response_scores, np.where(known, reward, 0.0)])
-    coefficients, left = regress(design, targets, times)
+    coefficients, left = regress(design, targets, arrivals)
     if not known.all():  # the reward and its score, the last two, are learnt where there are any
         coefficients[:, -2:], left[:, -2:] = 0.0, np.nan
         if known.sum() >= FEWEST:
-            found = regress(design[known], targets[known, -2:], times[known])
+            found = regress(design[known], targets[known, -2:], arrivals.take(known))
             coefficients[:, -2:], left[known, -2:] = found
     residuals = fit_normal_scores(left[:, :-1])
     scores = residuals.transform(left[:, :-1])

@@ -41,6 +41,25 @@ def overdispersion(scores: Floats) -> Floats:
     return worst
 
 
+def grouped_overdispersion(scores: Floats, group: NDArray[np.intp]) -> Floats:
+    """Return the variance factor (p,) >= 1 of float64 (m, p) scores of which those of a `group` (m,) come together."""
+    worst = np.ones(scores.shape[1])
+    varies, (of, groups) = _varies(scores), _numbered(group)
+    if groups == len(of) or not varies.any():
+        return worst
+    centred = scores[:, varies] - scores[:, varies].mean(axis=0)
+    sums = np.zeros((groups, centred.shape[1]))
+    np.add.at(sums, of, centred)
+    factors = (sums**2).sum(axis=0) / (centred**2).sum(axis=0)
+    worst[varies] = np.maximum(1.0, _drawn(factors, 2.0 / groups))
+    return worst
+
+
+def _numbered(group: NDArray[np.intp]) -> tuple[NDArray[np.intp], int]:
+    found, of = np.unique(group, return_inverse=True)
+    return of, len(found)
+
+
 def counter_overdispersion(held: Floats, share: Floats) -> float:
     """Return one factor >= 1 for all cells of a counter that hold these shares (cells,) of the exchanges.
 

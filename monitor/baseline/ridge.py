@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.baseline.folds import Rows, folds
+from monitor.baseline.folds import Arrivals, Rows, folds
 
 Floats = NDArray[np.float64]
 
@@ -17,12 +17,12 @@ _FOLDS = 4
 _PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0)
 
 
-def regress(design: Floats, targets: Floats, times: Floats) -> tuple[Floats, Floats]:
+def regress(design: Floats, targets: Floats, arrivals: Arrivals) -> tuple[Floats, Floats]:
     """Return the coefficients, their penalty chosen by cross-validation, and the held-out residuals.
 
-    Neighbours in time are held out together (see `folds`); `times` (n,).
+    Neighbours are held out together (see `folds`).
     """
-    penalty, left = _held_out_residuals(design, targets, folds(times, _FOLDS, seed=0))
+    penalty, left = _held_out_residuals(design, targets, folds(arrivals, _FOLDS, seed=0))
     return _ridge(design, targets, penalty), left
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from monitor.baseline.folds import folds
+from monitor.baseline.folds import Arrivals, folds
 from monitor.baseline.frozen import Baseline, Encoded
 from monitor.baseline.ordinary import Ordinary, Unusual, fit_ordinary
 from monitor.sketch.features import Features, Floats
@@ -84,11 +84,13 @@ def numbers(scored: Scored, features: Features, encoded: Encoded) -> Floats:
     )
 
 
-def fit_single(scored: Scored, features: Features, encoded: Encoded, times: Floats, seed: int) -> Ordinary:
-    """Learn what is ordinary from a baseline's own exchanges, seen as new ones are; `times` (n,)."""
+def fit_single(
+    scored: Scored, features: Features, encoded: Encoded, arrivals: Arrivals, seed: int
+) -> Ordinary:
+    """Learn what is ordinary from a baseline's own exchanges, seen as new ones are."""
     sides = np.array([bool(f.rising) - bool(f.falling) for f in FEATURES], dtype=np.int8)
     prompted = features.prompted
-    half = folds(times[prompted], 2, seed) == 0
+    half = folds(arrivals.take(prompted), 2, seed) == 0
     return fit_ordinary(numbers(scored, features, encoded)[prompted], sides, half)
 
 

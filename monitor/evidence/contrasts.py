@@ -50,9 +50,12 @@ def traffic_statistics(pooled: Scored, features: Features, rows: Rows) -> list[B
 
 
 def behaviour_statistics(
-    pooled: Scored, features: Features, rows: Rows, *, unconditional: bool
+    pooled: Scored, features: Features, rows: Rows, *, unconditional: bool, together: Rows | None = None
 ) -> list[Block]:
-    """Return what is contrasted of the responses given their prompts, and without them where that is allowed."""
+    """Return what is contrasted of the responses given their prompts, and without them where that is allowed.
+
+    Exchanges of one number `together` (n,) are held out together.
+    """
     style, axes = standardise(features.response_style[rows]), principal(pooled.response[rows])
     cut = thresholds(features.response_style[rows])
     reward = standardise(_known(pooled.reward[rows].astype(np.float64))[:, None])
@@ -60,7 +63,8 @@ def behaviour_statistics(
     style_left, cut_left = standardise(free @ style), standardise(free @ cut)
     axes_left, reward_left = standardise(free @ axes), standardise(free @ reward)
     # Labels are unknown to the folds, so permuting them stays exact.
-    fold = np.random.default_rng(0).permutation(len(rows)) % FOLDS
+    group = np.arange(len(rows)) if together is None else np.unique(together[rows], return_inverse=True)[1]
+    fold = (np.random.default_rng(0).permutation(int(group.max()) + 1) % FOLDS)[group]
     fit = standardise(held_out_fit(pooled.prompt[rows], pooled.response[rows], fold)[:, None])
     fit_left = standardise(free @ fit)
     blocks = [

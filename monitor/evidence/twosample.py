@@ -12,8 +12,9 @@ come from either side (strata of the propensity score; Rosenbaum & Rubin 1984), 
 taken for other answers; strata know the labels, so there the level is approximate.
 
 Exchanges of one user resemble each other, so where they carry users the signs of whole users are flipped instead of
-permuting exchanges (see `flipped`): a user who sends much is one witness, not many. Exchanges without a user are taken
-to be independent.
+permuting exchanges (see `flipped`): a user who sends much is one witness, not many. Where they carry none and a side
+has prompts more than once (several samples of a model, several judgements of an answer), each prompt is one witness.
+All others are taken to be independent.
 """
 
 from __future__ import annotations
@@ -50,8 +51,10 @@ class TwoSample(NamedTuple):
 # Permutations, and exchanges a side used at most: more change neither verdict nor power that matters.
 _PERMUTATIONS, _ROWS = 400, 1200
 _FEWEST = 20
-# With fewer users on a side than this, flipping their signs could never reach a level of 0.01.
-_FEWEST_USERS = 12
+# With fewer witnesses on a side than this, flipping their signs could never reach a level of 0.01.
+_FEWEST_WITNESSES = 12
+# Where all is as it always is, as the prompts of pairs are, the sum of surprises is nothing: its logarithm is this one's.
+_NO_SURPRISE = 1e-3
 _SHARES = {"traffic": 0.30, "behaviour": 0.60, "service": 0.10}
 # Traffic counts as changed, for the behaviour test's sake, from this p-value on.
 _SHIFTED = 0.05
@@ -63,7 +66,10 @@ def compare_samples(baseline: Scored, window: Scored, seed: int = 0) -> TwoSampl
     pooled = join(baseline, window)
     features = extract(pooled)
     label = np.arange(len(pooled.exchanges)) >= len(baseline.exchanges)
-    tested = Labelled(label, np.zeros(len(label), dtype=np.intp), seed, witness=witnesses(pooled, label))
+    users = witnesses([e.user for e in pooled.exchanges], label)
+    prompts = repeated_prompts(pooled, label) if users is None else None
+    witness = prompts if users is None else users
+    tested = Labelled(label, np.zeros(len(label), dtype=np.intp), seed, witness=witness)
     families: dict[str, float | None] = {}
     families["traffic"] = tested.take(features.prompted).p_value(
         lambda rows: traffic_statistics(pooled, features, rows)
@@ -72,7 +78,7 @@ def compare_samples(baseline: Scored, window: Scored, seed: int = 0) -> TwoSampl
     strata = propensity_strata(pooled, features, label) if shifted else tested.stratum
     answered = tested._replace(stratum=strata).take(features.answered & (strata >= 0))
     families["behaviour"] = answered.p_value(
-        lambda rows: behaviour_statistics(pooled, features, rows, unconditional=not shifted)
+        lambda rows: behaviour_statistics(pooled, features, rows, unconditional=not shifted, together=prompts)
     )
     # A tenth of the level is less than a rank among so few permutations can say.
     served = tested._replace(ranked=False)
@@ -163,18 +169,30 @@ class Labelled(NamedTuple):
         return contrasts
 
 
-def witnesses(pooled: Scored, label: NDArray[np.bool_]) -> NDArray[np.intp] | None:
-    """Return whose each exchange is (n,), those without a user being on their own.
+def witnesses(names: Sequence[str | None], label: NDArray[np.bool_]) -> NDArray[np.intp] | None:
+    """Return the number (n,) of each exchange's witness by name, those without a name being on their own.
 
-    None where that says nothing: every user sent one exchange, or too few users sent all of a side.
+    None where that says nothing: every witness has one exchange, or too few have all of a side.
     """
-    ids: dict[str, int] = {}
-    users = [e.user for e in pooled.exchanges]
-    of = np.array(
-        [ids.setdefault(user or f" {row}", len(ids)) for row, user in enumerate(users)], dtype=np.intp
-    )
+    of = _numbered(names)
     fewest = min(len(np.unique(of[label])), len(np.unique(of[~label])))
-    return of if fewest >= _FEWEST_USERS and len(ids) < len(of) else None
+    return of if fewest >= _FEWEST_WITNESSES and of.max(initial=-1) + 1 < len(of) else None
+
+
+def repeated_prompts(pooled: Scored, label: NDArray[np.bool_]) -> NDArray[np.intp] | None:
+    """Return the prompts as witnesses (n,); None where no side has one twice: pairs are told apart by permuting them."""
+    names = [e.prompt for e in pooled.exchanges]
+    of = _numbered(names)
+    if all(len(np.unique(of[side])) == int(side.sum()) for side in (label, ~label)):
+        return None
+    return witnesses(names, label)
+
+
+def _numbered(names: Sequence[str | None]) -> NDArray[np.intp]:
+    ids: dict[str, int] = {}
+    return np.array(
+        [ids.setdefault(name or f" {row}", len(ids)) for row, name in enumerate(names)], dtype=np.intp
+    )
 
 
 def permutation_p(blocks: Sequence[Block], contrasts: Floats, *, ranked: bool = False) -> float:
@@ -186,7 +204,7 @@ def permutation_p(blocks: Sequence[Block], contrasts: Floats, *, ranked: bool = 
     the p-value, so that false alarms keep their level whatever the curve.
     """
     surprise = np.column_stack([-np.log(_tail(_summary(block, contrasts))) for block in blocks])
-    whole = np.log(2.0 * surprise.mean(axis=1) + surprise.max(axis=1))
+    whole = np.log(np.maximum(2.0 * surprise.mean(axis=1) + surprise.max(axis=1), _NO_SURPRISE))
     p_value, rank = float(_tail(whole)[0]), int((whole >= whole[0]).sum())
     return max(p_value, rank / len(whole)) if ranked and rank > 1 else p_value
 

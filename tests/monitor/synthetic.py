@@ -112,6 +112,22 @@ class World:
         return topic
 
 
+def sampled(world: World, prompts: int, samples: int, seed: int) -> Scored:
+    """Draw exchanges without times: so many prompts, each answered so many times."""
+    asked = world.but(same_prompts=seed, rate=0.0)
+    drawn = [asked.make(prompts, 1000 * seed + sample + 1) for sample in range(samples)]
+    whole = drawn[0]
+    for more in drawn[1:]:
+        whole = Scored(
+            [*whole.exchanges, *more.exchanges],
+            np.concatenate([whole.prompt, more.prompt]),
+            np.concatenate([whole.response, more.response]),
+            np.concatenate([whole.reward, more.reward]),
+            {},
+        )
+    return whole
+
+
 def _centres(topics: int) -> NDArray[np.float64]:
     """Return one direction a topic; the first ones stay the same when topics are added."""
     return np.vstack([_unit(np.random.default_rng([3, k]).standard_normal((1, DIM))) for k in range(topics)])

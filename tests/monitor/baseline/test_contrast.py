@@ -8,7 +8,7 @@ import pytest
 
 from monitor.baseline import Baseline
 from monitor.baseline.contrast import FOLDS, fit_contrast, held_out_fit
-from monitor.baseline.folds import folds
+from monitor.baseline.folds import Arrivals, folds
 from monitor.sketch.fold import fold
 from monitor.sketch.scored import Scored
 from monitor.verdict.signals import measure
@@ -53,7 +53,7 @@ def test_it_is_learnt_and_not_read_off():
 
 def singly(n: int) -> np.ndarray:
     """Return folds of n independent exchanges."""
-    return folds(np.zeros(n), FOLDS, seed=0)
+    return folds(Arrivals.at(np.zeros(n)), FOLDS, seed=0)
 
 
 def test_held_out_fits_are_those_of_new_exchanges():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from monitor.baseline.controlled import fit_controlled
+from monitor.baseline.folds import Arrivals
 from monitor.baseline.normal_scores import fit_normal_scores
 from monitor.sketch.layout import AXES, RESPONSE_SCORES
 from monitor.text.style import RESPONSE_FEATURES
@@ -24,7 +25,7 @@ def answers(rng: np.random.Generator, n: int, *, longer: float = 0.0, worse: flo
 
 def fitted(design, scores):
     """Learn from answers, whose rewards are their scores: normal already."""
-    return fit_controlled(design, scores, scores[:, -1], np.zeros(len(scores)))
+    return fit_controlled(design, scores, scores[:, -1], Arrivals.at(np.zeros(len(scores))))
 
 
 def test_like_answers_score_zero_and_vary_by_one():
@@ -81,7 +82,7 @@ def test_a_fall_is_as_large_as_it_is_whatever_values_a_reward_takes(good: float,
     design, scores, rewards = rated(rng, 20_000, good, stars)
     of_rewards = fit_normal_scores(rewards[:, None])
     scores[:, -1:] = of_rewards.transform(rewards[:, None])
-    controlled, own = fit_controlled(design, scores, rewards, np.zeros(len(scores)))
+    controlled, own = fit_controlled(design, scores, rewards, Arrivals.at(np.zeros(len(scores))))
     design, scores, lower = rated(rng, 20_000, worse, stars)
     scores[:, -1:] = of_rewards.transform(lower[:, None])
     told = controlled.spread * rewards.std() * (controlled.score(design, scores).mean() - own.mean())
@@ -92,6 +93,6 @@ def test_rewards_that_are_all_alike_teach_nothing():
     """Nothing is left over, so nothing can be said of what is left."""
     design, scores = answers(np.random.default_rng(6), 600)
     scores[:, -1] = 0.0
-    controlled, own = fit_controlled(design, scores, np.ones(600), np.zeros(len(scores)))
+    controlled, own = fit_controlled(design, scores, np.ones(600), Arrivals.at(np.zeros(len(scores))))
     assert controlled.spread == 0.0
     assert not own.any()

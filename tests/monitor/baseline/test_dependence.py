@@ -44,11 +44,26 @@ def test_runs_make_shares_and_counters_vary(length: int, low: float, high: float
 
 
 def test_without_times_independence_is_assumed():
-    """A file without times cannot show what depends on what, but for what its users and prompts say."""
-    found = learn(in_runs(World(rate=0.0).make(1000, 1), 10)).overdispersion
+    """A file without times cannot show what depends on what, but for what its users say."""
+    stream = in_runs(World(rate=0.0).make(1000, 1), 10)
+    apart = [msgspec.structs.replace(e, prompt=f"prompt {i}") for i, e in enumerate(stream.exchanges)]
+    found = learn(stream._replace(exchanges=apart)).overdispersion
     assert all(set(factors.tolist()) == {1.0} for name, factors in found.items() if name != "cells")
-    assert found["cells"] == pytest.approx([10.0, 10.0], rel=0.2)
+    assert found["cells"] == pytest.approx([1.0, 10.0], rel=0.2)
     assert set(found) == {"prompt", "response", "system", "rate", "cells", "topic"}
+
+
+def test_without_times_copies_come_together():
+    """Ten exchanges of one prompt weigh as one, as far as they are alike."""
+    stream = in_runs(World(rate=0.0).make(1000, 1), 10)
+    alike = stream.prompt[np.arange(1000) // 10 * 10]
+    found = learn(stream._replace(prompt=alike)).overdispersion
+    errors = [name for _, name, _ in RATES].index("errors")
+    assert found["rate"][errors] == pytest.approx(10.0, rel=0.1)
+    assert found["prompt"].mean() == pytest.approx(10.0, rel=0.3)
+    assert found["system"].max() < 2.0
+    assert found["topic"] == pytest.approx(10.0, rel=0.1)
+    assert found["cells"] == pytest.approx([10.0, 10.0], rel=0.2)
 
 
 def test_the_order_of_the_file_does_not_matter():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monitor.baseline.overdispersion import counter_overdispersion, overdispersion
+from monitor.baseline.overdispersion import counter_overdispersion, grouped_overdispersion, overdispersion
 
 
 def autocorrelated(rng: np.random.Generator, m: int, p: int, rho: float) -> np.ndarray:
@@ -103,3 +103,14 @@ def test_cells_that_nobody_is_in():
     """Nothing is known of them, and nothing goes wrong."""
     assert counter_overdispersion(np.zeros((500, 3)), np.zeros(3)) == 1.0
     assert counter_overdispersion(np.zeros((0, 3)), np.zeros(3)) == 1.0
+
+
+def test_groups_that_come_together():
+    """What is the same in all of a group varies by its size, what is not by nothing more; the constant stays one."""
+    rng = np.random.default_rng(7)
+    group = np.repeat(np.arange(300), 5)
+    same, apart = rng.standard_normal((300, 6))[group], rng.standard_normal((1500, 6))
+    assert grouped_overdispersion(same, group) == pytest.approx(5.0, rel=0.25)
+    assert grouped_overdispersion(apart, group) == pytest.approx(1.0, rel=0.25)
+    assert grouped_overdispersion(same, np.arange(1500)).tolist() == [1.0] * 6
+    assert grouped_overdispersion(np.ones((1500, 2)), group).tolist() == [1.0, 1.0]

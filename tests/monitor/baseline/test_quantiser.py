@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from monitor.baseline.folds import split
+from monitor.baseline.folds import Arrivals, split
 from monitor.baseline.quantiser import Fitted, distances, fit_quantiser, nearest
 from tests.monitor.synthetic import World
 
 
 def fitted_to(vectors: np.ndarray, clusters: int, seed: int = 0) -> Fitted:
     """Fit a quantiser to independent texts, half of them held out."""
-    return fit_quantiser(vectors, split(np.zeros(len(vectors)), seed), clusters, seed)
+    return fit_quantiser(vectors, split(Arrivals.at(np.zeros(len(vectors))), seed), clusters, seed)
 
 
 @pytest.mark.parametrize("m", [200, 600, 3000])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from monitor.baseline.folds import Arrivals
 from monitor.baseline.ridge import regress
 
 
@@ -13,7 +14,7 @@ def test_what_is_linear_is_found():
     rng = np.random.default_rng(1)
     design = np.hstack([np.ones((2000, 1)), rng.standard_normal((2000, 3))])
     target = design @ np.array([[1.0], [2.0], [0.0], [-1.0]]) + 0.1 * rng.standard_normal((2000, 1))
-    coefficients, left = regress(design, target, np.zeros(len(design)))
+    coefficients, left = regress(design, target, Arrivals.at(np.zeros(len(design))))
     assert coefficients[:, 0] == pytest.approx([1.0, 2.0, 0.0, -1.0], abs=0.05)
     assert left.std() == pytest.approx(0.1, rel=0.5)
 
@@ -23,5 +24,5 @@ def test_noise_is_not_explained():
     rng = np.random.default_rng(2)
     design = np.hstack([np.ones((200, 1)), rng.standard_normal((200, 100))])
     target = rng.standard_normal((200, 1))
-    _, left = regress(design, target, np.zeros(len(design)))
+    _, left = regress(design, target, Arrivals.at(np.zeros(len(design))))
     assert left.std() >= 0.95 * target.std()

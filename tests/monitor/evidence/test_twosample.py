@@ -16,9 +16,10 @@ from monitor.evidence.twosample import (
     family_level,
     join,
     permutation_p,
+    repeated_prompts,
 )
 from monitor.sketch.scored import Scored
-from tests.monitor.synthetic import World
+from tests.monitor.synthetic import World, sampled
 
 
 class Visits(World):
@@ -252,3 +253,36 @@ def test_tails_of_few_dimensions_are_not_cut_short(dimensions: int):
     assert (tail <= 0.05).sum() <= 28
     assert (tail <= 0.01).sum() <= 10
     assert (tail <= 0.05).sum() >= 4
+
+
+def test_samples_of_a_prompt_are_one_witness():
+    """Four answers to each prompt, and no prompt on both sides, are no change; permuting answers made it one."""
+    found = [
+        compare_samples(sampled(World(), 40, 4, 2 * s + 1), sampled(World(), 40, 4, 2 * s + 2))
+        for s in range(12)
+    ]
+    # The 99.9 % point of binomial(12, .05) is 4.
+    assert sum(t.families["traffic"] <= 0.05 for t in found) <= 4
+    assert sum(t.families["behaviour"] <= 0.05 for t in found) <= 4
+    assert sum(t.p_value <= 0.01 for t in found) <= 1
+
+
+def test_samples_of_another_model_are_found():
+    """Several answers to the same prompts by a model that answers otherwise are told apart."""
+    after = sampled(World(turn=0.1), 40, 4, 3)
+    exchanges = [msgspec.structs.replace(e, id=f"after {e.id}") for e in after.exchanges]
+    found = compare_samples(sampled(World(), 40, 4, 3), after._replace(exchanges=exchanges))
+    assert found.families["behaviour"] < 0.005
+    assert found.families["traffic"] > 0.05
+
+
+def test_pairs_of_prompts_are_permuted():
+    """Where each prompt is asked once a side, prompts are no witnesses; and too few of them never are."""
+    world = World(same_prompts=1)
+    sides = world.make(60, 1), world.make(60, 2)
+    label = np.arange(120) >= 60
+    assert repeated_prompts(join(*sides), label) is None
+    twice = join(sides[0].take(np.r_[0, np.arange(59)]), sides[1])
+    assert repeated_prompts(twice, label) is not None
+    few = join(sides[0].take(np.arange(60) % 11), sides[1].take(np.arange(60) % 11))
+    assert repeated_prompts(few, label) is None

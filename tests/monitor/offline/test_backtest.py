@@ -15,7 +15,7 @@ from monitor.contract.config import BaselineConfig, Detection
 from monitor.evidence.twosample import join
 from monitor.offline.backtest import UNTIMED_RATE, Backtest, backtest, timed
 from monitor.sketch.scored import Scored
-from tests.monitor.synthetic import World
+from tests.monitor.synthetic import World, sampled
 
 START = 6e5
 
@@ -177,3 +177,14 @@ def test_one_user_who_floods_the_route():
     assert final.signals["flood"].tier is Tier.MINOR
     assert final.signals["flood"].value == pytest.approx(0.33, abs=0.08)
     assert final.signals["flood"].note == "user busy"
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_several_answers_to_each_prompt(seed: int):
+    """Other prompts of the same kind, each asked six times in a row, raise nothing against a file of such."""
+    settings = BaselineConfig(clusters=8)
+    known, later = (sampled(World(), 100, 6, 10 * side + seed) for side in (1, 2))
+    baseline = build_baseline(known, route="default", scorer="s", settings=settings, created=0.0)
+    in_turn = later.take(np.arange(600).reshape(6, 100).T.ravel())
+    result = backtest(baseline, in_turn._replace(exchanges=timed(in_turn.exchanges)), detection=Detection())
+    assert result.alerts == ()

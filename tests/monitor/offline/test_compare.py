@@ -15,7 +15,7 @@ from monitor.contract.config import BaselineConfig, Detection
 from monitor.evidence.twosample import TwoSample, join
 from monitor.offline.compare import compare, findings_of
 from monitor.sketch.scored import Scored
-from tests.monitor.synthetic import World
+from tests.monitor.synthetic import World, sampled
 
 
 def compared(
@@ -272,3 +272,11 @@ def test_rewards_of_a_file_and_of_a_scorer_are_not_compared():
     assert (found.tier, found.drifted) == (Tier.OK, False)
     assert "reward" not in found.signals
     assert any("rewards are not compared" in caveat for caveat in found.caveats)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_several_answers_to_each_prompt(seed: int):
+    """Other prompts of the same kind, each asked six times on its side, are neither new topics nor another model."""
+    found = between(sampled(World(), 60, 6, 10 + seed), sampled(World(), 60, 6, 20 + seed))
+    assert (found.tier, found.drifted, found.cause) == (Tier.OK, False, Cause.NONE)
+    assert found.signals["new_clusters"].value < 0.2

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from monitor.baseline.folds import split
+from monitor.baseline.folds import Arrivals, split
 from monitor.baseline.quantiser import fit_quantiser
 from monitor.verdict.novelty import NewShare, new_share
 
@@ -100,7 +100,7 @@ def test_small_baselines_are_no_news(m: int):
         centres = np.random.default_rng(1).standard_normal((6, 12))
         points = centres[rng.integers(0, 6, m + 300)] + 0.4 * rng.standard_normal((m + 300, 12))
         unit = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
-        fitted = fit_quantiser(unit[:m], split(np.zeros(m), seed), 32, seed)
+        fitted = fit_quantiser(unit[:m], split(Arrivals.at(np.zeros(m)), seed), 32, seed)
         novelty = fitted.quantiser.assign(unit[m:]).novelty
         ranks = np.bincount(np.minimum((novelty * CELLS).astype(int), CELLS - 1), minlength=CELLS)
         found = new_share(ranks.astype(float), int(fitted.held_out.sum()))
