@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
@@ -94,8 +95,7 @@ def service_statistics(features: Features, rows: Rows) -> list[Block]:
     known = ~np.isnan(features.latency[rows])
     times = np.zeros((len(rows), 0))
     if known.all() and len(rows):
-        ranks = np.argsort(np.argsort(features.latency[rows])).astype(np.float64)
-        times = standardise(ranks[:, None])
+        times = standardise(rankdata(features.latency[rows])[:, None])
     return [Block(np.hstack([standardise(flags), times]), peak=True)]
 
 
@@ -111,7 +111,7 @@ def residual_maker(pooled: Scored, features: Features, rows: Rows, linear: float
     distance = np.maximum(squared[:, None] + squared[None, :] - 2 * product, 0.0)
     width = float(np.median(distance[distance > 0])) if (distance > 0).any() else 1.0
     same = same_prompt([pooled.exchanges[row].prompt for row in rows])
-    kernel = 0.5 * np.exp(-distance / width) + linear * product / x.shape[1] + same
+    kernel = 0.5 * np.exp(-distance / width) + linear * product / max(1, x.shape[1]) + same
     identity = np.eye(len(rows))
     maker: Floats = np.linalg.solve(kernel + identity, identity - 1.0 / len(rows))
     return maker
@@ -139,6 +139,9 @@ def propensity_strata(pooled: Scored, features: Features, label: NDArray[np.bool
     if min(int(label[rows].sum()), int((~label[rows]).sum())) < 2 * _STRATA:
         return strata
     x = np.hstack([principal(pooled.prompt[rows]), standardise(features.prompt_style[rows])])
+    if not x.shape[1]:  # all asked the same
+        strata[rows] = 0
+        return strata
     model = LogisticRegression(C=0.1, max_iter=300)
     likely = cross_val_predict(model, x, label[rows], cv=5, method="predict_proba")[:, 1]
     edges = np.quantile(likely, np.linspace(0, 1, _STRATA + 1)[1:-1])

@@ -26,6 +26,8 @@ MARGIN = 0.05
 ONE_LOOK = 1e-3
 # A cell stands out from this tail probability on, all cells together.
 _STANDS_OUT = 0.001
+# No share is taken to be surely all: where the baseline asks one thing alone, so may the traffic.
+_MOST = 1.0 - 1e-6
 # Under continuous looking the null is this many standard errors above the baseline's busiest share; a single look needs
 # none, the busiest of many cells being an overestimate already.
 _TOLERANCE = 3.0
@@ -56,9 +58,10 @@ def largest_share(
     `uncertainty` is the variance of the expectation in units of a share's own (see `seasonality`).
     """
     m = max(1.0, float(baseline.sum()))
-    share = (float(baseline.max()) + 0.5) / (m + 0.5 * CELLS)
+    # Half a count in every cell would make too little of a cell that holds most of a small baseline.
+    share = float(max((baseline.max() + 0.5) / (m + 0.5 * CELLS), baseline.max() / m))
     error = float(np.sqrt(share * (1.0 - share) * (dispersion / m + uncertainty)))
-    return min(share + margin + tolerance * (error + dispersion / m), 0.95)
+    return min(share + margin + tolerance * (error + dispersion / m), _MOST)
 
 
 def repeated(baseline: Floats, window: Floats, dispersion: float) -> Repetition | None:

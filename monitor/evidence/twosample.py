@@ -74,7 +74,8 @@ def compare_samples(baseline: Scored, window: Scored, seed: int = 0) -> TwoSampl
     families["traffic"] = tested.take(features.prompted).p_value(
         lambda rows: traffic_statistics(pooled, features, rows)
     )
-    shifted = (families["traffic"] or 0.0) <= _SHIFTED
+    asked = families["traffic"]
+    shifted = asked is not None and asked <= _SHIFTED
     strata = propensity_strata(pooled, features, label) if shifted else tested.stratum
     answered = tested._replace(stratum=strata).take(features.answered & (strata >= 0))
     families["behaviour"] = answered.p_value(

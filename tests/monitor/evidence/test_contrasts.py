@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -109,3 +110,19 @@ def test_statistics_have_a_row_an_exchange():
     assert all(len(block.features) == 60 and np.isfinite(block.features).all() for block in blocks)
     conditional = behaviour_statistics(stream, features, rows, unconditional=False)
     assert len(conditional) < len(behaviour_statistics(stream, features, rows, unconditional=True))
+
+
+def test_strata_of_equal_prompts():
+    """Where all asked the same, nobody was likelier to ask it: one stratum."""
+    made = World().make(60, 1)
+    exchanges = [msgspec.structs.replace(e, prompt="Hello.") for e in made.exchanges]
+    pooled = made._replace(exchanges=exchanges, prompt=np.repeat(made.prompt[:1], 60, axis=0))
+    assert propensity_strata(pooled, extract(pooled), np.arange(60) >= 30).tolist() == [0] * 60
+
+
+def test_equal_latencies_have_equal_ranks():
+    """Which file an exchange stands in says nothing of how long it took."""
+    made = World().make(60, 1)
+    alike = made._replace(exchanges=[msgspec.structs.replace(e, latency_s=2.0) for e in made.exchanges])
+    (block,) = service_statistics(extract(alike), np.arange(60))
+    assert block.features.shape[1] == 0

@@ -71,4 +71,11 @@ def test_the_null_leaves_room():
     counts = np.full(CELLS, 40.0)
     plain, wide = largest_share(counts, 1.0, 0.05), largest_share(counts, 1.0, 0.05, uncertainty=0.01)
     assert 1 / CELLS + 0.05 < plain < wide
-    assert largest_share(np.eye(CELLS)[0] * 10_000, 1.0, 0.05) == 0.95
+    assert largest_share(np.eye(CELLS)[0] * 10_000, 1.0, 0.05) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_nothing_but_one_prompt_on_both_sides():
+    """What was always all of the traffic cannot come more often."""
+    found = repeated(np.eye(CELLS)[3] * 400, np.eye(CELLS)[3] * 300, 1.0)
+    assert found is not None
+    assert found.p_value > 0.5

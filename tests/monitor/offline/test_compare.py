@@ -280,3 +280,29 @@ def test_several_answers_to_each_prompt(seed: int):
     found = between(sampled(World(), 60, 6, 10 + seed), sampled(World(), 60, 6, 20 + seed))
     assert (found.tier, found.drifted, found.cause) == (Tier.OK, False, Cause.NONE)
     assert found.signals["new_clusters"].value < 0.2
+
+
+def asked_alike(world: World, n: int, seed: int) -> Scored:
+    """Draw answers to one and the same prompt."""
+    made = world.make(n, seed)
+    exchanges = [msgspec.structs.replace(e, prompt="Tell me something.") for e in made.exchanges]
+    return made._replace(exchanges=exchanges, prompt=np.repeat(made.prompt[:1], n, axis=0))
+
+
+@pytest.mark.parametrize("quality", [0.0, -0.2])
+def test_one_prompt_for_all(quality: float):
+    """A file of answers to one prompt has no traffic to test; its answers are tested all the same."""
+    before, after = (
+        asked_alike(World(rate=0.0), 200, 1),
+        asked_alike(World(rate=0.0, quality=quality), 200, 2),
+    )
+    found = between(before, after._replace(prompt=before.prompt))
+    assert found.drifted == bool(quality)
+    assert found.cause is (Cause.MODEL if quality else Cause.NONE)
+
+
+def test_one_exchange_again_and_again():
+    """Where everything is the same, nothing can be told apart."""
+    one = World(rate=0.0).make(1, 1).take(np.zeros(80, dtype=np.intp))
+    found = between(one, one)
+    assert (found.tier, found.drifted) == (Tier.OK, False)
