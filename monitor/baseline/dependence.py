@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.baseline.folds import Arrivals, copies
+from monitor.baseline.folds import Arrivals, copies, in_order
 from monitor.baseline.overdispersion import counter_overdispersion, grouped_overdispersion, overdispersion
 from monitor.baseline.seasonality import Calendar, left_over
 from monitor.sketch.cells import CELLS
@@ -42,11 +42,11 @@ class Measured(NamedTuple):
 
 def dispersion(calendar: Calendar, arrivals: Arrivals, measured: Measured, prior: float) -> dict[str, Floats]:
     """Return the factors of each family of normal scores (p,), of `rate` (one of `RATES` each), `cells` (2,), `topic` (levels,)."""
-    timed, times = calendar.visit.any(), arrivals.times
-    group = np.arange(len(times)) if timed else copies(arrivals.text)
+    timed = calendar.visit.any()
+    group = np.arange(len(arrivals.times)) if timed else copies(arrivals.text)
 
     def in_time(rows: Rows, values: Floats) -> Floats:
-        order = np.argsort(times[rows], kind="stable")
+        order = in_order(arrivals.take(rows))
         return left_over(calendar, rows[order], values[order], prior)
 
     def factor(rows: Rows, values: Floats) -> Floats:
@@ -58,12 +58,12 @@ def dispersion(calendar: Calendar, arrivals: Arrivals, measured: Measured, prior
 
     found = {family: factor(rows, scores) for family, (rows, scores) in measured.scores.items()}
     found["rate"] = np.concatenate([factor(*series) for series in _shares(measured)])
-    latest = np.sort(np.argsort(times, kind="stable")[-_COUNTED:])
+    latest = np.sort(in_order(arrivals)[-_COUNTED:])
     cells = (measured.features.prompt_cell, measured.features.user_cell)
     of = together if timed else _in_clusters
     found["cells"] = np.array([of(latest[cell[latest] >= 0], cell, CELLS) for cell in cells])
     held_out, landmark = measured.far
-    mine = held_out[np.argsort(times[held_out], kind="stable")[-_COUNTED:]]
+    mine = held_out[in_order(arrivals.take(held_out))[-_COUNTED:]]
     levels = [np.where(landmark < 0, -1, group[landmark]) for group in measured.neighbourhoods]
     # A session shows best at groups as wide as what it is about, so what is found at one is reckoned with at all. Held-out
     # stretches stand side by side here, so of sessions longer than a stretch too little is seen.

@@ -72,8 +72,18 @@ def stretches(arrivals: Arrivals) -> Rows:
     if not arrivals.timed:
         return copies(arrivals.text)
     rank = np.empty(len(arrivals.times), dtype=np.intp)
-    rank[np.argsort(arrivals.times, kind="stable")] = np.arange(len(rank))
+    rank[in_order(arrivals)] = np.arange(len(rank))
     return rank // max(1, len(rank) // _STRETCHES)
+
+
+def in_order(arrivals: Arrivals) -> Rows:
+    """Return the rows (n,) in order of time.
+
+    Those of one time, as of one day where times are dates, come by chance: a file may be sorted by anything. Equal
+    prompts of one time stay side by side.
+    """
+    chance = np.random.default_rng(0).random(int(arrivals.text.max(initial=-1)) + 1)
+    return np.lexsort((chance[arrivals.text], arrivals.times))
 
 
 def copies(text: Rows) -> Rows:

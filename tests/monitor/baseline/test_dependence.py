@@ -72,3 +72,14 @@ def test_the_order_of_the_file_does_not_matter():
     shuffled = stream.take(np.random.default_rng(0).permutation(1000))
     one, other = (learn(s).overdispersion["rate"][-1] for s in (stream, shuffled))
     assert one == pytest.approx(other)
+
+
+def test_dates_say_nothing_of_who_came_after_whom():
+    """A file of two dates, sorted by whether there was an error, has no runs of errors."""
+    stream = in_runs(World().make(1200, 1), 1)
+    dates = [
+        msgspec.structs.replace(e, time=1e6 + 86400.0 * (i // 10 % 2)) for i, e in enumerate(stream.exchanges)
+    ]
+    order = np.argsort([e.status for e in dates], kind="stable")
+    found = learn(stream._replace(exchanges=dates).take(order)).overdispersion
+    assert found["rate"][[name for _, name, _ in RATES].index("errors")] < 2.0

@@ -111,3 +111,15 @@ def test_arrivals_of_exchanges():
     assert len(set(found.text.tolist())) == 4
     assert found.times.tolist() == [e.time for e in exchanges]
     assert found.take(np.array([2, 0])).text.tolist() == found.text[[2, 0]].tolist()
+
+
+def test_exchanges_of_one_day_are_in_no_order():
+    """In a file sorted by topic whose times are dates, a stretch holds every topic, and equal prompts side by side."""
+    topic = np.repeat(np.arange(8), 100)
+    day = np.arange(800) % 2 * 86400.0
+    found = stretches(Arrivals.at(day))
+    assert all(len(set(topic[found == s].tolist())) >= 5 for s in range(40))
+    assert all(len(set(day[found == s].tolist())) == 1 for s in range(40))
+    asked = np.arange(800) // 4
+    together = stretches(Arrivals(np.where(np.arange(800) < 400, 0.0, 86400.0), asked))
+    assert sum(len(set(together[asked == one].tolist())) == 1 for one in range(200)) > 150
