@@ -60,7 +60,7 @@ def behaviour_statistics(
     style, axes = standardise(features.response_style[rows]), principal(pooled.response[rows])
     cut = thresholds(features.response_style[rows])
     reward = standardise(_known(pooled.reward[rows].astype(np.float64))[:, None])
-    free = residual_maker(pooled, features, rows, linear=0.2 if unconditional else 2.0)
+    free = residual_maker(pooled, features, rows, linear=_linear(unconditional=unconditional))
     style_left, cut_left = standardise(free @ style), standardise(free @ cut)
     axes_left, reward_left = standardise(free @ axes), standardise(free @ reward)
     # Labels are unknown to the folds, so permuting them stays exact.
@@ -86,6 +86,21 @@ def behaviour_statistics(
             Block(clusters(pooled.response[rows]), peak=True),
         ]
     return blocks
+
+
+def reward_statistics(pooled: Scored, features: Features, rows: Rows, *, unconditional: bool) -> list[Block]:
+    """Return what is contrasted of rewards given their prompts, and without them where that is allowed."""
+    reward = standardise(pooled.reward[rows].astype(np.float64)[:, None])
+    if not reward.shape[1]:
+        return []
+    free = residual_maker(pooled, features, rows, linear=_linear(unconditional=unconditional))
+    left = standardise(free @ reward)
+    return [Block(np.hstack([left, reward]) if unconditional else left, peak=True)]
+
+
+def _linear(*, unconditional: bool) -> float:
+    """Return how much of the kernel of prompts is linear: more where the prompts of both sides differ."""
+    return 0.2 if unconditional else 2.0
 
 
 def service_statistics(features: Features, rows: Rows) -> list[Block]:

@@ -148,7 +148,7 @@ def findings_of(tested: TwoSample, alpha: float) -> Findings:
     return Findings(
         drifted=tested.p_value <= alpha,
         traffic=shows.get("traffic", False),
-        behaviour=shows.get("behaviour", False),
+        behaviour=shows.get("behaviour", False) or shows.get("reward", False),
         service=shows.get("service", False),
         signal_level=alpha,
     )

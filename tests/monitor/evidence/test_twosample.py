@@ -156,6 +156,7 @@ def test_families_share_the_level():
     families = {"traffic": 0.002, "behaviour": 0.5, "service": 0.9}
     assert combined_p(families) == pytest.approx(0.002 / 0.3)
     assert family_level("traffic", families, 0.01) == pytest.approx(0.003)
+    assert combined_p(families | {"reward": 0.002}) == pytest.approx(0.002 * 1.3 / 0.3)
     assert combined_p({"behaviour": 0.008}) == pytest.approx(0.008)
     assert combined_p({}) == 1.0
 
@@ -238,20 +239,22 @@ def test_joining_keeps_rows_and_errors_in_place():
     assert both.reward.tolist() == [*a.reward.tolist(), *b.reward.tolist()]
 
 
+@pytest.mark.parametrize("peak", [False, True], ids=["sum", "largest"])
 @pytest.mark.parametrize("dimensions", [1, 2, 8])
-def test_tails_of_few_dimensions_are_not_cut_short(dimensions: int):
-    """Sums of squares of one number have p-values as rare as they say, far out as well."""
+def test_tails_of_few_dimensions_are_not_cut_short(dimensions: int, *, peak: bool):
+    """Sums of squares, and the largest, of few numbers have p-values as rare as they say, far out as well."""
     rng = np.random.default_rng(dimensions)
     contrast = rng.permutation(np.repeat([1.0, -1.0], 60)) / 60.0
     contrasts = np.stack([contrast, *(rng.permutation(contrast) for _ in range(400))])
     p = []
     for _ in range(300):
-        block = Block(rng.standard_normal((120, dimensions)), peak=False)
+        block = Block(rng.standard_normal((120, dimensions)), peak=peak)
         p.append(permutation_p([block], contrasts))
     tail = np.array(p)
-    # The 99.9 % points of binomial(300, .05) and (300, .01).
+    # The 99.9 % points of binomial(300, .05), (300, .01) and (300, .001).
     assert (tail <= 0.05).sum() <= 28
     assert (tail <= 0.01).sum() <= 10
+    assert (tail <= 0.001).sum() <= 3
     assert (tail <= 0.05).sum() >= 4
 
 
@@ -286,3 +289,35 @@ def test_pairs_of_prompts_are_permuted():
     assert repeated_prompts(twice, label) is not None
     few = join(sides[0].take(np.arange(60) % 11), sides[1].take(np.arange(60) % 11))
     assert repeated_prompts(few, label) is None
+
+
+def rated(n: int, seed: int, right: float) -> Scored:
+    """Draw exchanges whose files say of each whether it was right, and nothing else of them changes."""
+    made = World(rate=0.0).make(n, seed)
+    reward = (np.random.default_rng([5, seed]).random(n) < right).astype(np.float32)
+    exchanges = [
+        msgspec.structs.replace(e, reward=float(r)) for e, r in zip(made.exchanges, reward, strict=True)
+    ]
+    return made._replace(exchanges=exchanges, reward=reward)
+
+
+def test_given_rewards_are_a_family_of_their_own():
+    """Nine in ten right, then three in four: certain by the rewards, and by nothing else."""
+    for seed in range(2):
+        found = compare_samples(rated(400, 10 + seed, 0.9), rated(400, 20 + seed, 0.76))
+        assert found.families["reward"] < 2e-3
+        assert found.p_value < 0.01
+    scored = compare_samples(World().make(60, 1), World().make(60, 2))
+    assert "reward" not in scored.families
+
+
+def test_given_rewards_without_change():
+    """Over forty pairs of driftless files the rewards' p-values are as rare as they say; equal rewards have none."""
+    p = np.array(
+        [compare_samples(rated(50, s, 0.7), rated(50, 500 + s, 0.7)).families["reward"] for s in range(40)]
+    )
+    # The 99.9 % points of binomial(40, .05) and binomial(40, .01).
+    assert (p <= 0.05).sum() <= 8
+    assert (p <= 0.01).sum() <= 3
+    assert p.mean() > 0.35
+    assert "reward" not in compare_samples(rated(50, 1, 1.1), rated(50, 2, 1.1)).families

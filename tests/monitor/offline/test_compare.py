@@ -306,3 +306,18 @@ def test_one_exchange_again_and_again():
     one = World(rate=0.0).make(1, 1).take(np.zeros(80, dtype=np.intp))
     found = between(one, one)
     assert (found.tier, found.drifted) == (Tier.OK, False)
+
+
+def test_rewards_alone_that_fall():
+    """Answers as before that are right less often: another model, and worse."""
+    sides = []
+    for seed, right in ((1, 0.9), (2, 0.75)):
+        made = World().make(400, seed)
+        reward = (np.random.default_rng(seed).random(400) < right).astype(np.float32)
+        exchanges = [
+            msgspec.structs.replace(e, reward=float(r)) for e, r in zip(made.exchanges, reward, strict=True)
+        ]
+        sides.append(made._replace(exchanges=exchanges, reward=reward))
+    found = between(*sides)
+    assert (found.drifted, found.cause, found.direction) == (True, Cause.MODEL, Direction.DEGRADED)
+    assert findings_of(TwoSample({"behaviour": 0.9, "reward": 1e-4}, 1e-3), 0.01).behaviour
