@@ -26,3 +26,15 @@ def test_noise_is_not_explained():
     target = rng.standard_normal((200, 1))
     _, left = regress(design, target, Arrivals.at(np.zeros(len(design))))
     assert left.std() >= 0.95 * target.std()
+
+
+def test_a_design_that_never_varies():
+    """Where all ask one thing, a value that most answers have leaves one and the same number of all of them."""
+    rng = np.random.default_rng(5)
+    flag = (rng.random(400) < 0.03).astype(np.float64)
+    design = np.column_stack([np.ones(400), np.full((400, 3), 0.7)])
+    coefficients, left = regress(design, flag[:, None], Arrivals.at(np.zeros(400)))
+    assert len(np.unique(left)) == 2
+    later = flag[:, None] - design @ coefficients
+    assert (later == left).all()
+    assert left.mean() == pytest.approx(0.0, abs=1e-12)
