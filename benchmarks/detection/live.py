@@ -24,11 +24,9 @@ from monitor.evidence.findings import Findings
 from monitor.evidence.rescoring import ScorerChange
 from monitor.sketch.bucket import Bucket
 from monitor.sketch.fold import fold_rows
-from monitor.sketch.hidden import hide
 from monitor.sketch.hours import counted_hours, hour_of_week
-from monitor.verdict.judge import fewest, judge, window_starts
-from monitor.verdict.scorer import hidden_names, under_changed_scorer
-from monitor.verdict.signals import measure
+from monitor.verdict.present import Moment, judge_present
+from monitor.verdict.scorer import hidden_names
 
 # Exchanges of a baseline: the default of the configuration.
 SIZE = BaselineConfig().size
@@ -156,18 +154,35 @@ def verdict_at(
     if changed is not None:
         left = alarm.detector.without(alarm.evidence, hidden_names(changed))
         findings = alarm.detector.findings(left)
-    times = stream.times[: alarm.exchange]
-    window = sight.bucket(stream.rows[:0])
-    for since in window_starts(findings, settings, until):
-        begin = int(np.searchsorted(times, since * MINUTE))
-        window = sight.bucket(stream.rows[begin : alarm.exchange], times[begin:])
-        if window.n >= fewest(findings, settings):
-            break
-    told = hide(window, embedding=changed.embedding) if changed else window
-    now = until * MINUTE
-    verdict = judge(
-        sight.baseline, told, findings, arm="control", settings=settings, now=now, previous=previous
-    )
-    if changed is None:
-        return verdict
-    return under_changed_scorer(verdict, changed, measure(sight.baseline, window))
+    minutes = _Minutes(sight, stream, alarm.exchange)
+    moment = Moment(until * MINUTE, until)
+    return judge_present(
+        sight.baseline,
+        minutes,
+        findings,
+        moment,
+        arm="control",
+        settings=settings,
+        previous=previous,
+        changed=changed,
+    ).verdict
+
+
+class _Minutes(NamedTuple):
+    """The minutes of a stream up to an exchange."""
+
+    sight: Sight
+    stream: Stream
+    exchange: int
+
+    def window(self, since: int, until: int) -> Bucket:
+        """Merge the epoch minutes [since, until)."""
+        times = self.stream.times[: self.exchange]
+        begin, end = np.searchsorted(times, (since * MINUTE, until * MINUTE)).tolist()
+        return self.sight.bucket(self.stream.rows[begin:end], times[begin:end])
+
+    def back(self, since: int, until: int) -> Iterator[tuple[int, Bucket]]:
+        """Yield those that hold anything, the newest first."""
+        minutes = np.unique(self.stream.times[: self.exchange] // MINUTE).astype(int).tolist()
+        wanted = (minute for minute in reversed(minutes) if since <= minute < until)
+        return ((minute, self.window(minute, minute + 1)) for minute in wanted)

@@ -269,9 +269,9 @@ class Detection(_Section, frozen=True, kw_only=True):
     false_alarms_per_month: float = 1.0
     # The same for the labels that people give, which have a verdict of their own.
     label_false_alarms_per_month: float = 0.05
-    # Hours of traffic in the window whose effect is reported.
+    # Hours of traffic in the window whose effect is reported; it reaches further back where few exchanges come.
     window_hours: float = 1.0
-    # Fewest scored exchanges in a window to judge at all; below it the verdict is `blind`.
+    # Fewest scored exchanges in a window to judge at all, looked for a week back; with fewer the verdict is `blind`.
     min_window: int = 50
     # By how much the mean rewards of two equally good models differ (sd, reward units): a reward change smaller than
     # 0.75 times this is not called degraded, smaller than 1.25 times not improved. The default is the shipped head's,

@@ -26,11 +26,10 @@ from monitor.offline.labels import LabelStream, cause_of, labelled, with_labels
 from monitor.sketch.bucket import Bucket
 from monitor.sketch.features import extract
 from monitor.sketch.fold import fold_rows
-from monitor.sketch.hidden import hide
 from monitor.sketch.scored import Scored
-from monitor.verdict.judge import fewest, judge, window_starts
-from monitor.verdict.scorer import hidden_names, under_changed_scorer
-from monitor.verdict.signals import measure
+from monitor.verdict.present import Moment, judge_present
+from monitor.verdict.scorer import hidden_names
+from monitor.verdict.window import MOST_MINUTES, most_wanted, scored, whole_minutes
 
 Floats = NDArray[np.float64]
 
@@ -178,6 +177,42 @@ def paired_minutes(known: Scored, stream: Scored) -> dict[tuple[Key, int], Float
     return {place: rewards for place, rewards in found.items() if len(rewards)}
 
 
+class Recent:
+    """The newest minutes of an arm: all that a window may still reach back to, and hardly more."""
+
+    def __init__(self, baseline: Baseline, settings: Detection) -> None:
+        self._baseline, self._settings = baseline, settings
+        self._minutes: deque[tuple[int, Bucket]] = deque()
+        self._scored = 0
+
+    def __len__(self) -> int:
+        """Return how many minutes are kept."""
+        return len(self._minutes)
+
+    def add(self, minute: int, bucket: Bucket) -> None:
+        """Take in a minute, later than the others."""
+        self._minutes.append((minute, bucket))
+        self._scored += scored(bucket)
+        while self._is_out_of_reach(minute + 1):
+            self._scored -= scored(self._minutes.popleft()[1])
+
+    def _is_out_of_reach(self, until: int) -> bool:
+        oldest, bucket = self._minutes[0]
+        if oldest >= until - whole_minutes(self._settings):
+            return False
+        enough = self._scored - scored(bucket) >= most_wanted(self._settings)
+        return enough or len(self._minutes) > whole_minutes(self._settings) + MOST_MINUTES
+
+    def window(self, since: int, until: int) -> Bucket:
+        """Merge the epoch minutes [since, until)."""
+        empty = Bucket.empty(self._baseline.id, self._baseline.shape)
+        return reduce(Bucket.merge, (b for m, b in self._minutes if since <= m < until), empty)
+
+    def back(self, since: int, until: int) -> Iterator[tuple[int, Bucket]]:
+        """Yield those of the epoch minutes [since, until) that are kept, the newest first."""
+        return (kept for kept in reversed(self._minutes) if since <= kept[0] < until)
+
+
 class _Arm:
     """The state of one (route, arm) along the stream."""
 
@@ -185,7 +220,7 @@ class _Arm:
         self.minute = 0
         self._baseline, self._detector, self._detection, self._key = baseline, detector, detection, key
         self._evidence: Evidence = detector.start()
-        self._recent: deque[tuple[int, Bucket]] = deque()
+        self._recent = Recent(baseline, detection)
         self._verdict: Verdict | None = None
         self._scorer = ScorerSeen(detection.false_alarms_per_month)
 
@@ -198,9 +233,7 @@ class _Arm:
         """Take in one minute, with the rewards of its known texts; return an alert on a change of tier or `drifted`."""
         elapsed = float(max(1, minute - self.minute)) if self.minute else 1.0
         self.minute = minute
-        self._recent.append((minute, bucket))
-        while self._recent[0][0] <= minute - self._detection.window_hours * 60.0:
-            self._recent.popleft()
+        self._recent.add(minute, bucket)
         self._evidence = self._detector.advance(self._evidence, bucket, minutes=elapsed, now=minute * 60.0)
         if pairs is not None:
             self._scorer.take(pairs)
@@ -219,23 +252,16 @@ class _Arm:
         return [self._alert(now, minute, done)]
 
     def _judge(self, findings: Findings) -> Verdict:
-        now, until = (self.minute + 1) * 60.0, self.minute + 1
-        previous, settings = self._verdict, self._detection
-        for since in window_starts(findings, settings, until):
-            window = reduce(Bucket.merge, (b for m, b in self._recent if m >= since), self._empty())
-            if window.n >= fewest(findings, settings):
-                break
-        arm, changed = self._key[1], self._scorer.change(alarmed=self._evidence.alarmed)
-        told = hide(window, embedding=False) if changed else window
-        verdict = judge(
-            self._baseline, told, findings, arm=arm, settings=settings, now=now, previous=previous
-        )
-        if changed is None:
-            return verdict
-        return under_changed_scorer(verdict, changed, measure(self._baseline, window))
-
-    def _empty(self) -> Bucket:
-        return Bucket.empty(self._baseline.id, self._baseline.shape)
+        return judge_present(
+            self._baseline,
+            self._recent,
+            findings,
+            Moment((self.minute + 1) * 60.0, self.minute + 1),
+            arm=self._key[1],
+            settings=self._detection,
+            previous=self._verdict,
+            changed=self._scorer.change(alarmed=self._evidence.alarmed),
+        ).verdict
 
     def _alert(self, verdict: Verdict, minute: int, done: int) -> Alert:
         raised = [

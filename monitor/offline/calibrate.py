@@ -306,8 +306,8 @@ def _notes(found: Calibration) -> Iterator[str]:
         )
     if found.thin_windows > 0.05:
         yield (
-            f"{found.thin_windows:.0%} of the windows hold fewer than {found.proposed.min_window} exchanges and would be "
-            "blind"
+            f"{found.thin_windows:.0%} of the windows hold fewer than {found.proposed.min_window} exchanges and would "
+            "reach further back, or be blind where a week holds no more"
         )
     wanted = next(rate for rate in found.rates if rate.budget == found.wanted)
     if wanted.low > found.wanted:

@@ -3,15 +3,14 @@
 Law of this file: never `ok` for want of knowledge. First what makes judging impossible (`blind`), then what is not
 there yet (`learning`), then the judge, then what its window misses. One of several workers evaluates at a time. Verdicts are published when
 anything but their time has changed, and at the latest after `REPUBLISH_S`, so that the proxy can see they are fresh.
-The effect is measured on the last `window_hours`, or from where the evidence says the change began where that is later:
-what came before the change only dilutes it.
+Which exchanges are looked at, and what they say, is decided where a recorded stream's are (`monitor.verdict.present`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from math import ceil, floor
+from typing import NamedTuple
 
 import msgspec
 
@@ -19,24 +18,24 @@ from monitor.baseline import Baseline
 from monitor.bus import Bus, BusStats
 from monitor.canary.evidence import BUDGET_SHARE
 from monitor.contract import Cause, Progress, Tier, Verdict
-from monitor.contract.config import Config, Detection
+from monitor.contract.config import Config
 from monitor.evidence.edetector import Detector, Evidence
-from monitor.evidence.findings import Findings
+from monitor.evidence.findings import NOTHING as NOTHING_FOUND
 from monitor.evidence.rescoring import ScorerChange
 from monitor.service.canaries import Canaries, has_canaries
 from monitor.service.folding import CONTROL
 from monitor.service.health import Health
 from monitor.service.labelling import Labelling
 from monitor.service.losses import with_losses
-from monitor.service.references import References, obstacle
+from monitor.service.references import Reference, References, obstacle
 from monitor.service.rescoring import Watch
-from monitor.sketch.hidden import hide
+from monitor.sketch.bucket import Bucket
 from monitor.store import Store
-from monitor.store.arms import Step
+from monitor.store.arms import Arms, Step
 from monitor.store.lessons import NOTHING
-from monitor.verdict.judge import blind_verdict, judge, learning_verdict
-from monitor.verdict.scorer import hidden_names, under_changed_scorer
-from monitor.verdict.signals import measure
+from monitor.verdict.judge import blind_verdict, learning_verdict
+from monitor.verdict.present import Moment, judge_present
+from monitor.verdict.scorer import hidden_names
 
 REPUBLISH_S = 10.0
 
@@ -89,17 +88,25 @@ class Evaluator:
         return f"{why}: {self.health.trouble}" if self.health.trouble else why
 
     def _verdict(self, key: Key, now: float, blind: str | None) -> Verdict:
-        if blind is not None:
-            return blind_verdict(*key, why=blind, now=now)
         reference = self.references.now().get(key[0])
+        if blind is not None:
+            return self._unknown(key, now, blind, reference)
         if reference is None:
             return learning_verdict(*key, progress=progress(self.store, self.config, key[0]), now=now)
         why = obstacle(reference, self.health.scorer)
         if why is not None or reference.baseline is None:
             cause = Cause.UNCERTAIN if reference.baseline is None else Cause.SCORER
             said = why or reference.fault
-            return blind_verdict(*key, why=said, now=now, baseline=reference.id, cause=cause)
+            return self._unknown(key, now, said, reference, cause)
         return self._judged(key, reference.baseline, now)
+
+    def _unknown(
+        self, key: Key, now: float, why: str, reference: Reference | None, cause: Cause = Cause.UNCERTAIN
+    ) -> Verdict:
+        """Return `blind`; a change that the evidence against the same baseline has shown stays known."""
+        baseline, last = reference.id if reference else None, self.store.verdicts.last(*key)
+        standing = last if last is not None and last.baseline == baseline else NOTHING_FOUND
+        return blind_verdict(*key, why=why, now=now, baseline=baseline, cause=cause, standing=standing)
 
     def _judged(self, key: Key, baseline: Baseline, now: float) -> Verdict:
         detector, changed = self._detector(baseline), self.watch.known(baseline) if self.watch else None
@@ -111,22 +118,17 @@ class Evaluator:
             changed = self.watch.change(baseline, now, suspicious=evidence.alarmed)
             evidence = _without(detector, evidence, changed)
         findings = detector.findings(evidence)
-        settings = self.config.detection
-        until = int(now // 60) + 1
-        for since in _window_starts(findings, settings, until):
-            window = self.store.arms.window(key, baseline.id, since, until)
-            if window is not None and window.n >= settings.min_window:
-                told = hide(window, embedding=changed.embedding) if changed else window
-                verdict = judge(baseline, told, findings, arm=key[1], settings=settings, now=now)
-                if changed is not None:
-                    verdict = under_changed_scorer(verdict, changed, measure(baseline, window))
-                return with_losses(verdict, self.bus.losses(60.0 * since))
-        n = {"baseline": baseline.size, "window": 0 if window is None else window.n}
-        why = f"{n['window']} exchanges in the last {settings.window_hours:g} h, {settings.min_window} are needed"
-        few = blind_verdict(*key, why=why, now=now, n=n, baseline=baseline.id)
-        if changed is not None:
-            few = under_changed_scorer(few, changed, {})
-        return with_losses(few, self.bus.losses(60.0 * since))
+        present = judge_present(
+            baseline,
+            _Minutes(self.store.arms, key, baseline),
+            findings,
+            Moment(now, int(now // 60) + 1),
+            arm=key[1],
+            settings=self.config.detection,
+            previous=self.store.verdicts.last(*key),
+            changed=changed,
+        )
+        return with_losses(present.verdict, self.bus.losses(60.0 * present.since))
 
     def _with_canaries(self, verdict: Verdict) -> Verdict:
         reference = self.references.now().get(verdict.route)
@@ -148,6 +150,23 @@ class Evaluator:
             return
         self.bus.put_verdicts(verdicts)
         self._published, self._published_at = timeless, now
+
+
+class _Minutes(NamedTuple):
+    """The minutes of one (route, arm) under one baseline, as the store has them."""
+
+    arms: Arms
+    key: Key
+    baseline: Baseline
+
+    def window(self, since: int, until: int) -> Bucket:
+        """Merge the epoch minutes [since, until)."""
+        found = self.arms.window(self.key, self.baseline.id, since, until)
+        return found if found is not None else Bucket.empty(self.baseline.id, self.baseline.shape)
+
+    def back(self, since: int, until: int) -> Iterator[tuple[int, Bucket]]:
+        """Yield those that hold anything, the newest first."""
+        return self.arms.back(self.key, self.baseline.id, since, until)
 
 
 def progress(store: Store, config: Config, route: str) -> Progress:
@@ -179,12 +198,3 @@ def _read(detector: Detector, state: bytes) -> Evidence:
     except ValueError:
         return detector.start()
     return evidence if len(evidence.log_wealth) == len(detector.processes) else detector.start()
-
-
-def _window_starts(findings: Findings, settings: Detection, until: int) -> list[int]:
-    """Return the epoch minutes at which the window may begin, the one to be preferred first."""
-    whole = until - max(1, round(settings.window_hours * 60.0))
-    if findings.since is None:
-        return [whole]
-    began = findings.since / 60.0
-    return [max(whole, ceil(began)), max(whole, floor(began)), whole]

@@ -27,5 +27,7 @@ def with_losses(verdict: Verdict, losses: Losses) -> Verdict:
     )
     if losses.share > TOLERATED:
         key = (verdict.route, verdict.arm)
-        return blind_verdict(*key, why=said, now=verdict.time, n=verdict.n, baseline=verdict.baseline)
+        return blind_verdict(
+            *key, why=said, now=verdict.time, n=verdict.n, baseline=verdict.baseline, standing=verdict
+        )
     return msgspec.structs.replace(verdict, caveats=(*verdict.caveats, said))

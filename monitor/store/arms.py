@@ -9,7 +9,7 @@ one baseline never sees sketches of another.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import reduce
 from typing import NamedTuple
 
@@ -18,6 +18,8 @@ from monitor.store.database import Database
 
 # Minutes that one row covers; each divides the next.
 SPANS = (1, 60, 1440)
+# Minutes read at once, backwards.
+_PAGE = 64
 
 
 class Arm(NamedTuple):
@@ -79,6 +81,19 @@ class Arms:
             " AND start >= ? AND start < ?"
         )
         return [Bucket.from_bytes(state) for (state,) in self._database.rows(query, (*key, baseline, *run))]
+
+    def back(
+        self, key: tuple[str, str], baseline: str, since: int, until: int
+    ) -> Iterator[tuple[int, Bucket]]:
+        """Yield those of the epoch minutes [since, until) that hold anything under a baseline, the newest first."""
+        query = (
+            "SELECT start, state FROM buckets WHERE route = ? AND arm = ? AND baseline = ? AND span = 1"
+            " AND start >= ? AND start < ? ORDER BY start DESC LIMIT ?"
+        )
+        rows = self._database.rows(query, (*key, baseline, since, until, _PAGE))
+        while rows:
+            yield from ((start, Bucket.from_bytes(state)) for start, state in rows)
+            rows = self._database.rows(query, (*key, baseline, since, rows[-1][0], _PAGE))
 
     def step(
         self, key: tuple[str, str], baseline: str, now: float, advance: Callable[[Step], bytes]

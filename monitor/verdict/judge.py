@@ -6,15 +6,13 @@ askers, the model, the service); the direction is whether that is for the worse;
 
 from __future__ import annotations
 
-from math import ceil, floor
-
 import msgspec
 import numpy as np
 
 from monitor.baseline.frozen import Baseline
 from monitor.contract import Cause, Direction, Progress, Signal, Tier, Verdict
 from monitor.contract.config import Detection
-from monitor.evidence.findings import Findings
+from monitor.evidence.findings import NOTHING, Findings
 from monitor.sketch.bucket import Bucket
 from monitor.verdict.attribution import attribute
 from monitor.verdict.headline import headline, in_words, reasons_for
@@ -22,12 +20,12 @@ from monitor.verdict.rewards import reward_scale
 from monitor.verdict.shifts import explain
 from monitor.verdict.signals import measure
 from monitor.verdict.tiers import NEVER_RAISED, RULES, grade
+from monitor.verdict.window import fewest, scored
 
 _SERVICE = ("errors", "incomplete", "empty", "truncation")
 _REPETITION = ("duplicates", "flood")
 # Most that one exchange can move a normal score (see `normal_scores`), so that a share f moves its mean by f times this.
 _LARGEST_SCORE = 2.5
-_FEWEST_DRIFTED = 10
 # An answer fit that falls by this share is worse, whatever the reward says.
 _LOST_FIT = 0.25
 _ONLY_HOURS = (
@@ -50,15 +48,16 @@ def judge(
 ) -> Verdict:
     """Return the verdict of one arm of the baseline's route on a window of its exchanges.
 
-    `previous` is its last verdict: a tier is left less easily than it is entered.
+    `previous` is its last verdict: on one baseline a tier is left less easily than it is entered.
     """
     route = baseline.route
     n = {"baseline": baseline.size, "window": window.n}
-    scored, needed = max(window.count("prompts"), window.count("errors")), fewest(findings, settings)
-    if scored < needed:
-        why = f"{scored} scored exchanges in the window, {needed} are needed to judge"
-        return blind_verdict(route, arm, why=why, now=now, n=n, baseline=baseline.id)
-    before = {name: signal.tier for name, signal in previous.signals.items()} if previous else {}
+    told, needed = scored(window), fewest(findings, settings)
+    if told < needed:
+        why = f"{told} scored exchanges in the window, {needed} are needed to judge"
+        return blind_verdict(route, arm, why=why, now=now, n=n, baseline=baseline.id, standing=findings)
+    left = previous.signals if previous is not None and previous.baseline == baseline.id else {}
+    before = {name: signal.tier for name, signal in left.items()}
     measured = measure(baseline, window)
     error = settings.reward_error / reward_scale(baseline) if "reward" in measured else 0.0
     signals = grade(measured, findings, settings.thresholds, before, reward_error=error)
@@ -85,24 +84,6 @@ def judge(
     return msgspec.structs.replace(draft, headline=headline(draft), reasons=reasons_for(draft, attribution))
 
 
-def fewest(findings: Findings, settings: Detection) -> int:
-    """Return how many exchanges a window needs: few where the evidence already stands, to put a size to it."""
-    return min(settings.min_window, _FEWEST_DRIFTED) if findings.drifted else settings.min_window
-
-
-def window_starts(findings: Findings, settings: Detection, until: int) -> list[int]:
-    """Return the epoch minutes at which the window that ends at `until` may begin, the preferred one first.
-
-    What came before a change only dilutes its effect, so the window begins where the evidence says the change did;
-    where that leaves too few exchanges to judge, it begins earlier.
-    """
-    whole = until - max(1, round(settings.window_hours * 60.0))
-    if findings.since is None:
-        return [whole]
-    began = findings.since / 60.0
-    return [max(whole, ceil(began)), max(whole, floor(began)), whole]
-
-
 def learning_verdict(route: str, arm: str, *, progress: Progress, now: float) -> Verdict:
     """Return the verdict of a route whose baseline is still being learnt."""
     return Verdict(
@@ -126,17 +107,21 @@ def blind_verdict(
     n: dict[str, int] | None = None,
     baseline: str | None = None,
     cause: Cause = Cause.UNCERTAIN,
+    standing: Findings | Verdict = NOTHING,
 ) -> Verdict:
-    """Return the verdict of a route that cannot be judged, and why."""
+    """Return the verdict of a route that cannot be judged, and why; evidence that is `standing` goes on to be told."""
+    since, told = standing.since, "changed, cannot tell how much" if standing.drifted else "cannot tell"
     return Verdict(
         route=route,
         arm=arm,
         tier=Tier.BLIND,
         time=now,
+        drifted=standing.drifted,
         cause=cause,
         n=n or {},
+        since=since if standing.drifted else None,
         baseline=baseline,
-        headline=f"{route}: cannot tell, {why}",
+        headline=f"{route}: {told}, {why}",
         reasons=(why,),
     )
 

@@ -67,7 +67,7 @@ def under_changed_scorer(verdict: Verdict, change: ScorerChange, measured: dict[
     return msgspec.structs.replace(
         changed,
         tier=Tier.BLIND if blind else Tier.MINOR,
-        drifted=not blind,
+        drifted=verdict.drifted or not blind,
         direction=Direction.NEUTRAL,
         cause=Cause.SCORER,
         headline=f"{verdict.route}: {'cannot tell' if blind else Tier.MINOR}, {said}",

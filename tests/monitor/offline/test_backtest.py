@@ -119,6 +119,23 @@ def test_an_untimed_stream_is_judged(reference: Baseline):
     assert 300 < result.alerts[0].exchange <= 480
 
 
+@pytest.mark.parametrize("rate", [0.003, 0.1, 0.2, 0.3])
+def test_a_sparse_stream_is_alarmed_and_judged_once(reference: Baseline, rate: float):
+    """From one exchange in six hours to one in three minutes: the tier rises within thirty exchanges and never wavers."""
+    good, bad = World(rate=0.0).make(60, seed=1), World(rate=0.0, quality=-0.2).make(240, seed=11)
+    stream = join(good, bad)
+    stream = stream._replace(exchanges=timed(stream.exchanges, rate))
+    result = backtest(reference, stream, detection=Detection())
+    assert all(alert.drifted for alert in result.alerts)
+    concerns = [alert.tier.concern for alert in result.alerts]
+    assert concerns == sorted(set(concerns))
+    assert 60 < result.alerts[0].exchange <= 80
+    assert result.alerts[-1].exchange <= 90
+    assert (result.final.tier, result.final.drifted) == (Tier.CRITICAL, True)
+    assert result.final.n["window"] == 200
+    assert any("few exchanges come" in caveat for caveat in result.final.caveats)
+
+
 def test_no_stream_is_an_error(reference: Baseline):
     """Nothing to run is said."""
     with pytest.raises(ValueError, match="holds no exchange"):

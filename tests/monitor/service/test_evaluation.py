@@ -11,14 +11,16 @@ from monitor.bus.sqlite import SqliteBus
 from monitor.contract import Progress, Tier
 from monitor.contract.config import BaselineConfig, Config, Detection, Route
 from monitor.evidence.edetector import Detector
-from monitor.evidence.findings import Findings
-from monitor.service.evaluation import Evaluator, _next_state, _read, _window_starts
+from monitor.evidence.twosample import join
+from monitor.offline.backtest import backtest
+from monitor.service.evaluation import Evaluator, _next_state, _read
 from monitor.service.health import Health
 from monitor.service.references import References
 from monitor.sketch.fold import fold
 from monitor.store import CounterKey, Lesson, Work
-from monitor.store.arms import Step
+from monitor.store.arms import Step, see
 from monitor.store.lessons import add_lesson
+from tests.monitor.synthetic import World
 
 NOW = 6000.0
 
@@ -104,7 +106,7 @@ def test_too_few_exchanges_are_blind(evaluator, store, baseline, traffic, scored
     put(store, baseline, scored(traffic(20, seed=1, time=NOW)), 1)
     verdict = only(evaluator.evaluate(NOW))
     assert verdict.tier is Tier.BLIND
-    assert "20 exchanges in the last 1 h, 50 are needed" in verdict.headline
+    assert "20 scored exchanges in the last 7 days, 50 are needed" in verdict.headline
     put(store, baseline, scored(traffic(200, seed=2, time=NOW)), 2)
     assert only(evaluator.evaluate(NOW)).tier is Tier.OK
     assert only(evaluator.evaluate(NOW + 3700.0)).tier is Tier.BLIND
@@ -207,9 +209,105 @@ def test_evidence_of_another_version_begins_anew(baseline, traffic, scored):
     assert len(_read(detector, cut.to_bytes()).log_wealth) == len(detector.processes)
 
 
-def test_the_window_begins_with_the_change():
-    """What came before a change only dilutes it; without one the window is as long as configured."""
-    settings = Detection(window_hours=1.0)
-    assert _window_starts(Findings(), settings, 1000) == [940]
-    assert _window_starts(Findings(drifted=True, since=990.5 * 60), settings, 1000) == [991, 990, 940]
-    assert _window_starts(Findings(drifted=True, since=60.0), settings, 1000) == [940, 940, 940]
+def by_minute(scored):
+    """Divide scored exchanges by their minutes."""
+    rows = {}
+    for row, exchange in enumerate(scored.exchanges):
+        rows.setdefault(int(exchange.time // 60), []).append(row)
+    return {minute: scored.take(chosen) for minute, chosen in sorted(rows.items())}
+
+
+def follow_live(evaluator, baseline, minutes, restart_every=None):
+    """Judge at the end of each minute; yield its number and verdict. `restart_every`: forget all but the store."""
+    for i, (minute, rows) in enumerate(minutes.items()):
+        now = 60.0 * minute
+        if not i:  # the pipeline has seen the route a minute ago
+            see(evaluator.store.database, "default", "control", now - 60.0)
+        if restart_every and i % restart_every == 0:
+            evaluator = renewed(evaluator)
+        work = Work("b", [minute], 1e12, {}, fold(baseline, rows), [], {})
+        evaluator.store.ledger.commit(work, lambda now=now: now)
+        yield minute, only(evaluator.evaluate(now))
+
+
+def renewed(evaluator):
+    """Make an evaluator as a restarted monitor does: of the store alone."""
+    store, health = evaluator.store, Health(started_at=0.0, scorer=evaluator.health.scorer)
+    return Evaluator(evaluator.config, store, evaluator.bus, References(store), health)
+
+
+@pytest.mark.parametrize(("rate", "quality"), [(30.0, -0.16), (5.0, -0.09), (0.2, -0.16), (0.1, -0.1)])
+def test_live_and_recorded_verdicts_are_the_same(evaluator, store, reference, rate, quality):
+    """The same buckets, judged minute by minute or as a recorded stream: the same changes and the same verdict."""
+    store.baselines.add(reference, "test")
+    evaluator.health.scorer = "synthetic"
+    n, start = (130 if rate > 1.0 else 50), 60_000.0
+    before = World(rate=rate, start=start).make(n, seed=1)
+    after = World(rate=rate, start=start + 60.0 * n / rate, quality=quality).make(2 * n, seed=2)
+    both = join(before, after)
+    live, last = [], (Tier.OK, False)
+    minutes = by_minute(both)
+    for minute, verdict in follow_live(evaluator, reference, minutes):
+        if (verdict.tier, verdict.drifted) != last and (verdict.drifted or last[1]):
+            live.append((minute, verdict.tier, verdict.drifted))
+        if verdict.drifted or last[1]:
+            last = (verdict.tier, verdict.drifted)
+    found = backtest(reference, both, detection=evaluator.config.detection)
+    assert live == [(int(a.time // 60), a.tier, a.drifted) for a in found.alerts]
+    assert live[0][1:] != (Tier.BLIND, False)
+    said = (
+        "tier",
+        "drifted",
+        "since",
+        "n",
+        "signals",
+        "cause",
+        "direction",
+        "headline",
+        "reasons",
+        "caveats",
+    )
+    assert [getattr(verdict, field) for field in said] == [getattr(found.final, field) for field in said]
+
+
+def test_a_tier_is_held_live_and_over_a_restart(evaluator, store, reference):
+    """A reward once 5 % lower is left only above 4 %: not while it is 4.5 % lower, whoever judges."""
+    store.baselines.add(reference, "test")
+    evaluator.health.scorer = "synthetic"
+    evaluator.config = Config(
+        detection=Detection(window_hours=0.5, reward_error=0.0), baseline=BaselineConfig(size=200)
+    )
+    start = 60_000.0
+    worse = World(rate=30.0, start=start, quality=-0.05).make(900, seed=1)
+    little = World(rate=30.0, start=start + 1800.0, quality=-0.027).make(1200, seed=2)
+    both = join(worse, little)
+    minutes = by_minute(both)
+    tiers = [v for _, v in follow_live(evaluator, reference, minutes, restart_every=7)]
+    last = tiers[-1].signals["reward"]
+    assert -0.05 < last.effect < -0.04
+    assert last.tier is Tier.MINOR
+    store.database.execute("UPDATE arms SET verdict = NULL")
+    assert only(evaluator.evaluate(60.0 * max(minutes))).signals["reward"].tier is Tier.OK
+
+
+def test_a_change_stays_known_while_nothing_can_be_told(evaluator, traffic, baseline, scored):
+    """A lag, losses or another scorer make a verdict blind; the evidence of before stands."""
+    store, bus = evaluator.store, evaluator.bus
+    store.baselines.add(baseline, "test")
+    put(store, baseline, scored(traffic(200, seed=1, time=NOW)), 1)
+    put(store, baseline, scored(traffic(400, seed=2, time=NOW, bad=True)), 2)
+    shown = only(evaluator.evaluate(NOW))
+    assert (shown.tier, shown.drifted) == (Tier.CRITICAL, True)
+    batch_id = bus.publish("p", traffic(1), now=NOW - 301.0)
+    for _ in range(2):
+        late = only(evaluator.evaluate(NOW))
+        assert (late.tier, late.drifted, late.since) == (Tier.BLIND, True, shown.since)
+    bus.ack([batch_id])
+    evaluator.health.scorer = "other"
+    other = only(evaluator.evaluate(NOW))
+    assert (other.tier, other.drifted, other.since) == (Tier.BLIND, True, shown.since)
+    evaluator.health.scorer = "fake-16"
+    assert only(evaluator.evaluate(NOW)).tier is Tier.CRITICAL
+    bus.report_dropped("proxy", 300, now=NOW)
+    lost = only(evaluator.evaluate(NOW))
+    assert (lost.tier, lost.drifted, lost.since) == (Tier.BLIND, True, shown.since)

@@ -52,6 +52,17 @@ def test_a_window_is_the_merge_of_its_minutes(store, minutes, baseline, period, 
     assert store.arms.window(KEY, "another baseline", *period) is None
 
 
+@pytest.mark.parametrize(("since", "until"), [(0, 1000), (150, 290), (140, 141), (0, 130)])
+def test_minutes_are_read_backwards(store, minutes, baseline, since, until):
+    """Each minute that holds anything, the newest first, over as many pages as there are; those of the baseline alone."""
+    put(store, {key: bucket for key, bucket in minutes.items() if key.minute % 3})
+    found = list(store.arms.back(KEY, baseline.id, since, until))
+    wanted = [m for m in range(329, 129, -1) if m % 3 and since <= m < until]
+    assert [minute for minute, _ in found] == wanted
+    assert all(bucket.n == 2 for _, bucket in found)
+    assert list(store.arms.back(KEY, "other", since, until)) == []
+
+
 def test_commits_add_up(store, baseline, traffic, scored):
     """What many commits bring to one minute is their merge, sums and samples."""
     rows = scored(traffic(60, time=600.0))

@@ -15,7 +15,7 @@ from monitor.evidence.findings import NOTHING, Findings
 from monitor.sketch.bucket import Bucket
 from monitor.sketch.features import extract
 from monitor.sketch.fold import fold_rows
-from monitor.verdict.judge import _direction, blind_verdict, fewest, judge, learning_verdict, window_starts
+from monitor.verdict.judge import _direction, blind_verdict, judge, learning_verdict
 from tests.monitor.synthetic import World
 
 MODEL = Findings(drifted=True, behaviour=True, signal_level=0.001, since=6e5)
@@ -81,6 +81,28 @@ def test_blind():
     assert v.headline == "support: cannot tell, the scorer is down"
 
 
+def test_blind_says_what_is_known_of_a_change(reference: Baseline):
+    """`drifted` is the evidence alone: nine exchanges are too few for a size, and do not undo the change."""
+    v = verdict(reference, window(reference, World(), 9), MODEL)
+    assert (v.tier, v.drifted, v.since) == (Tier.BLIND, True, 6e5)
+    assert v.headline == (
+        "default: changed, cannot tell how much, 9 scored exchanges in the window, 10 are needed to judge"
+    )
+    again = blind_verdict("default", "control", why="the scorer is down", now=8.0, standing=v)
+    assert (again.drifted, again.since) == (True, 6e5)
+
+
+def test_a_tier_is_not_held_across_baselines(reference: Baseline):
+    """What was beyond a threshold of another baseline says nothing of this one."""
+    bucket = window(reference, World(quality=-0.0325))
+    before = verdict(reference, window(reference, World(quality=-0.1)), MODEL)
+    settings = Detection(reward_error=0.0)
+    assert verdict(reference, bucket, MODEL, None, settings).signals["reward"].tier is Tier.OK
+    assert verdict(reference, bucket, MODEL, before, settings).signals["reward"].tier is Tier.MINOR
+    other = msgspec.structs.replace(before, baseline="other")
+    assert verdict(reference, bucket, MODEL, other, settings).signals["reward"].tier is Tier.OK
+
+
 def test_too_few_exchanges_are_blind(reference: Baseline):
     """Forty-nine exchanges are not ok: nobody knows."""
     v = verdict(reference, window(reference, World(), 49), NOTHING)
@@ -92,9 +114,6 @@ def test_too_few_exchanges_are_blind(reference: Baseline):
 
 def test_standing_evidence_needs_fewer(reference: Baseline):
     """Where the change is proven already, a few exchanges put a size to it."""
-    assert fewest(NOTHING, Detection()) == 50
-    assert fewest(MODEL, Detection()) < 50
-    assert fewest(MODEL, Detection(min_window=3)) == 3
     v = verdict(reference, window(reference, World(quality=-0.3), 45), MODEL)
     assert v.tier is Tier.CRITICAL
 
@@ -242,16 +261,6 @@ def test_caveats_say_what_cannot_be_seen(reference: Baseline):
     (none,) = verdict(reference, window(reference, World(), 100, response=None), NOTHING).caveats
     assert "only changes of the prompts" in none
     assert verdict(reference, window(reference, World()), NOTHING).caveats == ()
-
-
-def test_the_window_begins_where_the_change_did():
-    """What came before the change only dilutes it; further back is a fallback."""
-    settings = Detection(window_hours=1.0)
-    assert window_starts(NOTHING, settings, until=1000) == [940]
-    changed = Findings(drifted=True, since=60.0 * 980.5)
-    assert window_starts(changed, settings, until=1000) == [981, 980, 940]
-    long_ago = Findings(drifted=True, since=60.0 * 10)
-    assert window_starts(long_ago, settings, until=1000) == [940, 940, 940]
 
 
 def test_a_flood_is_neither_traffic_nor_model(reference: Baseline):

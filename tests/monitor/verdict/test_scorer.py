@@ -77,3 +77,15 @@ def test_too_few_exchanges_stay_blind(reference):
     verdict = verdict_on(reference, World(), REWARD, QUIET, n=20)
     assert (verdict.tier, verdict.cause, verdict.drifted) == (Tier.BLIND, Cause.SCORER, False)
     assert len(verdict.reasons) == 2
+
+
+def test_evidence_of_texts_stands_under_a_changed_scorer(reference):
+    """Blind for the scorer's sake, and a change that the texts alone have shown is still a change."""
+    found = Findings(drifted=True, behaviour=True, since=5.0, signal_level=0.001)
+    verdict = verdict_on(reference, World(length=1.02), BOTH, found)
+    assert (verdict.tier, verdict.drifted, verdict.since, verdict.cause) == (
+        Tier.BLIND,
+        True,
+        5.0,
+        Cause.SCORER,
+    )
