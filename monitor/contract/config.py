@@ -275,7 +275,7 @@ class Detection(_Section, frozen=True, kw_only=True):
     min_window: int = 50
     # By how much the mean rewards of two equally good models differ (sd, reward units): a reward change smaller than
     # 0.75 times this is not called degraded, smaller than 1.25 times not improved. The default is the shipped head's,
-    # measured (`model_error` in its weights); 0 for a reward model you trust fully.
+    # measured (`model_error` in its weights); 0 for a reward model you trust fully. Rewards given in files have none.
     reward_error: float = 0.06
     thresholds: Thresholds = Thresholds()
 

@@ -121,3 +121,8 @@ def two_sources(known: Scored, window: Scored) -> bool:
     """Tell whether the rewards of one side come from its file and those of the other from the scorer."""
     shares = sorted((given_share(known), given_share(window)))
     return shares[0] <= _HARDLY and shares[1] >= _MOSTLY
+
+
+def given_by_files(*sides: Scored) -> bool:
+    """Tell whether the rewards of every side are its file's, so that nothing known of the scorer's is true of them."""
+    return all(given_share(side) >= _MOSTLY for side in sides)

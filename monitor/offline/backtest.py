@@ -19,7 +19,7 @@ from monitor.contract import Cause, Direction, Exchange, Labels, Tier, Verdict
 from monitor.contract.config import Detection
 from monitor.evidence.edetector import MINUTES_PER_MONTH, Detector, Evidence
 from monitor.evidence.findings import Findings
-from monitor.evidence.pairs import PairEvidence, Pairs
+from monitor.evidence.pairs import PairEvidence, Pairs, given_by_files
 from monitor.evidence.rescoring import ScorerChange
 from monitor.offline.anomalous import with_anomalies
 from monitor.offline.labels import LabelStream, cause_of, labelled, with_labels
@@ -93,6 +93,8 @@ def backtest(
     """
     if not stream.exchanges:
         raise ValueError("the stream holds no exchange")
+    if given_by_files(*([] if known is None else [known]), stream):
+        detection = msgspec.structs.replace(detection, reward_error=0.0)
     pairs = paired_minutes(known, stream) if known is not None else {}
     share = 1.0 - PAIRS_SHARE if pairs else 1.0
     detector = Detector(baseline, share * detection.false_alarms_per_month)

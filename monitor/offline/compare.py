@@ -18,7 +18,7 @@ from monitor.baseline import Baseline, build_baseline
 from monitor.contract import Cause, Verdict
 from monitor.contract.config import BaselineConfig, Detection
 from monitor.evidence.findings import Findings
-from monitor.evidence.pairs import FEWEST_PAIRS, Pairs, symmetric_p, two_sources
+from monitor.evidence.pairs import FEWEST_PAIRS, Pairs, given_by_files, symmetric_p, two_sources
 from monitor.evidence.repetition import COUNTERS, fills
 from monitor.evidence.rescoring import ScorerChange
 from monitor.evidence.twosample import TwoSample, compare_samples, family_level
@@ -88,7 +88,10 @@ def _of_exchanges(
     features = extract(window)
     encoded = reference.encode(window, features)
     bucket = fold_rows(reference, window, features, encoded, np.arange(len(window.exchanges)))
-    settings = msgspec.structs.replace(detection, min_window=min(detection.min_window, FEWEST))
+    error = 0.0 if given_by_files(baseline, window) else detection.reward_error
+    settings = msgspec.structs.replace(
+        detection, min_window=min(detection.min_window, FEWEST), reward_error=error
+    )
     arm = window.exchanges[0].arm if window.exchanges else "control"
     mixed, (pairs, level) = two_sources(baseline, window), _paired(baseline, window, alpha)
     changed = None if mixed else _scorer_change(pairs, level)

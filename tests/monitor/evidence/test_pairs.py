@@ -6,7 +6,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from monitor.evidence.pairs import FEWEST_PAIRS, PairEvidence, Pairs, given_share, symmetric_p, two_sources
+from monitor.evidence.pairs import (
+    FEWEST_PAIRS,
+    PairEvidence,
+    Pairs,
+    given_by_files,
+    given_share,
+    symmetric_p,
+    two_sources,
+)
 from tests.monitor.synthetic import World
 
 
@@ -87,3 +95,12 @@ def test_rewards_of_two_sources_are_told_apart():
     assert two_sources(plain, given(plain))
     assert not two_sources(plain, plain)
     assert not two_sources(given(plain), given(plain))
+
+
+def test_rewards_given_by_files_on_every_side():
+    """Only then nothing that is known of the scorer is true of them."""
+    plain = World().make(40, seed=1)
+    assert given_by_files(given(plain), given(plain))
+    assert given_by_files(given(plain))
+    assert not given_by_files(given(plain), plain)
+    assert not given_by_files(plain)

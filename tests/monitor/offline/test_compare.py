@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from monitor.baseline import BaselineError
+from monitor.baseline import BaselineError, build_baseline
 from monitor.contract import Cause, Direction, Tier, Verdict
 from monitor.contract.config import BaselineConfig, Detection
 from monitor.evidence.twosample import TwoSample, join
+from monitor.offline.backtest import backtest, timed
 from monitor.offline.compare import compare, findings_of
 from monitor.sketch.scored import Scored
 from tests.monitor.synthetic import World, sampled
@@ -321,3 +322,26 @@ def test_rewards_alone_that_fall():
     found = between(*sides)
     assert (found.drifted, found.cause, found.direction) == (True, Cause.MODEL, Direction.DEGRADED)
     assert findings_of(TwoSample({"behaviour": 0.9, "reward": 1e-4}, 1e-3), 0.01).behaviour
+
+
+@pytest.mark.parametrize("scale", [0.002, 1.0, 10.0])
+def test_rewards_of_files_are_judged_alike_in_any_unit(scale: float):
+    """The scorer's error between models is not theirs: 30 % less is critical for rewards around 0.001, too."""
+
+    def given(world: World, seed: int) -> Scored:
+        scored = world.make(300, seed=seed)
+        rewards = scored.reward * np.float32(scale)
+        pairs = zip(scored.exchanges, rewards.tolist(), strict=True)
+        exchanges = [msgspec.structs.replace(e, reward=r) for e, r in pairs]
+        return scored._replace(exchanges=exchanges, reward=rewards)
+
+    before, after = given(World(), 1), given(World(quality=-0.19), 2)
+    found = judged(before, after)
+    assert (found.tier, found.direction) == (Tier.CRITICAL, Direction.DEGRADED)
+    assert found.signals["reward"].tier is Tier.CRITICAL
+    assert found.signals["reward"].note == ""
+    learnt = build_baseline(
+        before, route="default", scorer="s", settings=BaselineConfig(clusters=8), created=1.0
+    )
+    stream = after._replace(exchanges=timed(after.exchanges))
+    assert backtest(learnt, stream, detection=Detection()).final.signals["reward"].tier is Tier.CRITICAL
