@@ -194,9 +194,10 @@ def _direction(baseline: Baseline, signals: dict[str, Signal]) -> Direction:
     reward = signals.get("reward")
     if reward is None or reward.tier is not Tier.IMPROVED or "new_clusters" in raised:
         return Direction.NEUTRAL
-    if not _only_length(baseline, signals):
-        return Direction.IMPROVED
-    return Direction.NEUTRAL
+    # A reward that rises while answers turn away from their prompts is praised for something else.
+    if _fit_is_lost(signals) or _only_length(baseline, signals):
+        return Direction.NEUTRAL
+    return Direction.IMPROVED
 
 
 def _address_nothing(signals: dict[str, Signal]) -> bool:
@@ -206,6 +207,14 @@ def _address_nothing(signals: dict[str, Signal]) -> bool:
     """
     fit, length = signals.get("answer_fit"), signals.get("length")
     if fit is None or fit.tier is Tier.OK or length is None or (length.effect or 0.0) < -1.0:
+        return False
+    return _fit_is_lost(signals)
+
+
+def _fit_is_lost(signals: dict[str, Signal]) -> bool:
+    """Tell whether answers address their prompts much less than the baseline's, by more than their error."""
+    fit = signals.get("answer_fit")
+    if fit is None or (fit.interval is not None and fit.interval[1] >= 0.0):
         return False
     return (fit.window_mean or 0.0) < (1.0 - _LOST_FIT) * (fit.baseline_mean or 0.0)
 

@@ -185,6 +185,29 @@ def test_a_gain_that_length_explains_is_no_improvement(reference: Baseline):
     assert (v.tier, v.direction) == (Tier.MINOR, Direction.NEUTRAL)
 
 
+@pytest.mark.parametrize(
+    ("lost", "high", "direction"),
+    [
+        (0.30, -0.1, Direction.NEUTRAL),
+        (0.20, -0.1, Direction.IMPROVED),
+        (0.30, 0.1, Direction.IMPROVED),
+    ],
+    ids=["lost", "within what models differ by", "within its error"],
+)
+def test_a_gain_of_answers_that_address_nothing_is_no_improvement(
+    reference: Baseline, lost: float, high: float, direction: Direction
+):
+    """A reward may rise with another voice that answers other questions: not better, even before it is proven worse."""
+    bucket = window(reference, World(quality=0.12))
+    gained = verdict(reference, bucket, MODEL).signals["reward"]
+    assert gained.tier is Tier.IMPROVED
+    fit = Signal(
+        value=0.0, tier=Tier.OK, baseline_mean=0.8, window_mean=0.8 * (1.0 - lost), interval=(-0.9, high)
+    )
+    signals = {"reward": gained, "answer_fit": fit, "length": Signal(value=0.0, tier=Tier.OK, effect=0.0)}
+    assert _direction(reference, signals) is direction
+
+
 def test_longer_answers_are_neither_better_nor_worse(reference: Baseline):
     """Another style is for review and has no direction."""
     v = verdict(reference, window(reference, World(length=2.0)), MODEL)
