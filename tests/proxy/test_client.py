@@ -27,7 +27,14 @@ GONE: Message = {"type": "http.disconnect"}
 
 def scope(path: bytes = b"/v1/chat/completions", *headers: tuple[bytes, bytes]) -> Message:
     """Make a request's scope, without any extension."""
-    return {"type": "http", "method": "POST", "raw_path": path, "query_string": b"", "headers": list(headers)}
+    return {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "raw_path": path,
+        "query_string": b"",
+        "headers": list(headers),
+    }
 
 
 def script(messages: Sequence[Message], released: asyncio.Event) -> Callable[[], Awaitable[Message]]:
