@@ -61,6 +61,8 @@ _NO_SURPRISE = 1e-3
 _FEW = 8
 # A family has its part of all those that can be tested.
 _SHARES = {"traffic": 0.30, "behaviour": 0.60, "reward": 0.30, "service": 0.10}
+# Contrasts smaller than this, as a part of what they could be at most, are none.
+_ROUNDING = 1e-6
 # Traffic counts as changed, for the behaviour test's sake, from this p-value on.
 _SHIFTED = 0.05
 
@@ -230,6 +232,10 @@ def permutation_p(blocks: Sequence[Block], contrasts: Floats, *, ranked: bool = 
 
 def _summary(block: Block, contrasts: Floats) -> Floats:
     shift = contrasts @ block.features
+    # Equal texts on both sides of a witness leave nothing but rounding, the scorer's included, which is no statistic.
+    shift[np.abs(shift) < _ROUNDING * np.abs(contrasts).sum(axis=1).max() * np.abs(block.features).max()] = (
+        0.0
+    )
     if block.peak and shift.shape[1] <= _FEW:
         # The logarithm of the largest of few is skewed too: to the left, so that the fitted curve ends at two deviations.
         return np.asarray(np.cbrt((shift**2).max(axis=1)), dtype=np.float64)

@@ -279,6 +279,20 @@ def test_samples_of_another_model_are_found():
     assert found.families["traffic"] > 0.05
 
 
+def test_rounding_is_no_change_of_equal_prompts():
+    """Each prompt is on both sides as often, and embeddings of equal texts differ by their batch's rounding."""
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        sides = [sampled(World(), 40, 4, 3), sampled(World(), 40, 4, 3)]
+        rounded = [
+            side._replace(
+                prompt=(side.prompt * (1 + 1e-7 * rng.standard_normal(side.prompt.shape))).astype(np.float32)
+            )
+            for side in sides
+        ]
+        assert compare_samples(*rounded).families["traffic"] == 1.0
+
+
 def test_pairs_of_prompts_are_permuted():
     """Where each prompt is asked once a side, prompts are no witnesses; and too few of them never are."""
     world = World(same_prompts=1)
